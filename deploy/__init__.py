@@ -1,0 +1,1 @@
+"""Wiring, configs and the command line."""

@@ -1,0 +1,159 @@
+"""The narrow waist: one protocol that engines implement and behaviour wraps.
+
+A wrapper takes a Backend first and is one. `build` in `deploy/build.py` stacks them.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal, Protocol
+
+from serving.wire.chat import ChatRequest
+from serving.wire.completion import Chunk, Completion, Usage
+
+ChunkStream = AsyncGenerator[Chunk, None]
+
+
+class Backend(Protocol):
+    """Answers requests. Raises `TierError` when a tier fails, `ClientError` when the request is at
+    fault. Cancelling the task or closing the stream stops the generation everywhere.
+    """
+
+    async def complete(self, request: ChatRequest, call: "Call") -> Completion: ...
+
+    def stream(self, request: ChatRequest, call: "Call") -> ChunkStream:
+        """Chunks as `Chunk` describes; close it (`aclosing`) when it is not read to its end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """What a tier can honour; data of the tier's model, not branches in its adapter. `params` are
+    the request parameters that reach it beyond `model`, `messages`, `stream` and `stepwell`; None
+    passes all, unknown ones included. A param that it lacks is dropped and named, or refused where
+    the config says so. Tools, images and several choices cannot be dropped without changing what
+    was asked, so a tier that lacks them is not eligible for such a request.
+    """
+
+    params: frozenset[str] | None = None
+    tools: bool = True
+    forced_tool_choice: bool = True
+    images: bool = False
+    json_schema: bool = True
+    logprobs: bool = False
+    multiple_choices: bool = False
+    context_tokens: int = 32_768
+
+
+Kind = Literal["attempt", "cache_hit", "spot_check"]
+Outcome = Literal["open", "accepted", "best_effort", "escalated", "failed", "cancelled", "compared"]
+CacheState = Literal["off", "miss", "exact", "semantic"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One step of the route trace: what was decided where, and why. `at_ms` since the request's
+    arrival.
+    """
+
+    stage: str
+    decision: str
+    reason: str
+    at_ms: float
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One thing that may cost money: an attempt at a tier, a cache hit or a spot check. `Metered`
+    fills in what it cost, whoever asked for it judges it; `_sink` then hands it to the ledger.
+    Costs are USD, None where the price is unknown.
+    """
+
+    id: str
+    kind: Kind
+    tier: str
+    model: str
+    started_at: float
+    simulated: bool = False
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: Decimal | None = None
+    baseline_cost_usd: Decimal | None = None
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+    error: str | None = None
+    outcome: Outcome = "open"
+    reason: str = ""
+    sink: Callable[["Attempt"], None] | None = field(default=None, repr=False)
+
+    def judge(self, outcome: Outcome, reason: str) -> None:
+        """The last word on this attempt; an attempt is judged once, later words are ignored."""
+        if self.outcome != "open":
+            return
+        self.outcome, self.reason = outcome, reason
+        if self.sink is not None:
+            self.sink(self)
+
+
+@dataclass(slots=True)
+class Trace:
+    """What happened to one request, in order. The API renders it; nothing is decided from it."""
+
+    started: float = field(default_factory=time.monotonic)
+    decisions: list[Decision] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    tier: str | None = None
+    cache: CacheState = "off"
+    best_effort: str | None = None
+    degraded: str | None = None
+
+    def note(self, stage: str, decision: str, reason: str) -> None:
+        at_ms = (time.monotonic() - self.started) * 1_000
+        self.decisions.append(Decision(stage, decision, reason, round(at_ms, 3)))
+
+    def drop(self, params: tuple[str, ...]) -> None:
+        self.dropped += [p for p in params if p not in self.dropped]
+
+    @property
+    def escalations(self) -> int:
+        """Climbs to another tier, so distinct tiers that were attempted less one."""
+        return max(0, len({a.tier for a in self.attempts if a.kind == "attempt"}) - 1)
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """Cost of all attempts; None where one of them has no known price."""
+        costs = [a.cost_usd for a in self.attempts]
+        return None if None in costs else sum((c for c in costs if c is not None), Decimal(0))
+
+    @property
+    def baseline_cost_usd(self) -> Decimal | None:
+        """What the baseline tier would have cost for the answer that was returned."""
+        return next(
+            (a.baseline_cost_usd for a in self.attempts if a.baseline_cost_usd is not None), None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who asks, for what, until when. `deadline` is in `time.monotonic()` seconds. `task` is the
+    class that the classifier chose (a tag on the way in). `max_tier` is the highest tier that the
+    key or the request allows.
+    """
+
+    request_id: str
+    tenant: str
+    deadline: float
+    key_id: str | None = None
+    feature: str | None = None
+    task: str | None = None
+    session: str | None = None
+    step: str | None = None
+    max_tier: str | None = None
+    kind: Literal["attempt", "spot_check"] = "attempt"
+    trace: Trace = field(default_factory=Trace)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline, negative once past it."""
+        return self.deadline - time.monotonic()

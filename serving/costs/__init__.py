@@ -1,0 +1,1 @@
+"""Prices, token estimates, the ledger and the metering of every attempt."""

@@ -1,0 +1,1 @@
+"""Hosted models: the Anthropic adapter, its translation and the emulator of its API."""

@@ -1,0 +1,1 @@
+"""Pure translation between OpenAI's and Anthropic's wire formats."""

@@ -1,0 +1,1 @@
+"""Configuration: frozen models of one YAML file and its loader."""

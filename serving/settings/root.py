@@ -1,0 +1,159 @@
+"""The whole configuration: one frozen tree, checked as a whole."""
+
+import ipaddress
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from serving.settings.base import EnvName, Frozen, Name, Seconds
+from serving.settings.keys import KeySettings
+from serving.settings.tasks import SpotCheckBudget, TaskSettings
+from serving.settings.tiers import TierSettings
+
+
+class ServerSettings(Frozen):
+    """Where the endpoint listens. Listening beyond loopback needs API keys."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65_535)
+    drain_s: Seconds = 30.0
+
+    @property
+    def loopback(self) -> bool:
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+class LimitSettings(Frozen):
+    """Limits on a request, enforced before parsing costs memory. `max_json_nodes` bounds the
+    number of JSON values in a body, `max_depth` its nesting.
+    """
+
+    max_body_bytes: int = Field(default=4_000_000, ge=1_024)
+    max_depth: int = Field(default=64, ge=8, le=200)
+    max_json_nodes: int = Field(default=200_000, ge=100)
+    max_messages: int = Field(default=1_000, ge=1)
+    max_tools: int = Field(default=128, ge=1)
+    max_choices: int = Field(default=8, ge=1)
+    max_concurrent: int = Field(default=512, ge=1)
+
+
+class StreamSettings(Frozen):
+    """A held stream sends nothing for `hold_s`, so that errors can still be HTTP errors; then 200
+    and a comment every `heartbeat_s`.
+    """
+
+    hold_s: Seconds = 10.0
+    heartbeat_s: Seconds = 10.0
+
+
+class StorageSettings(Frozen):
+    """`url` is a SQLAlchemy URL (sqlite:///… or postgresql://…); default: a SQLite file in the data
+    directory. `url_env` names an environment variable that holds it instead.
+    """
+
+    url: str | None = None
+    url_env: EnvName | None = None
+    flush_interval_s: Seconds = 0.5
+    max_buffered_rows: int = Field(default=10_000, ge=1)
+
+    @model_validator(mode="after")
+    def _one_url(self) -> "StorageSettings":
+        if self.url and self.url_env:
+            raise ValueError("give url or url_env, not both")
+        return self
+
+
+class CacheSettings(Frozen):
+    """The exact cache: bytes of all its entries together, 0 switches it off."""
+
+    max_bytes: int = Field(default=64_000_000, ge=0)
+    max_entry_bytes: int = Field(default=1_000_000, ge=1)
+
+
+class LogSettings(Frozen):
+    """Prompts and answers stay out of logs unless `prompts` is set."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+    prompts: bool = False
+
+
+class Settings(Frozen):
+    """One configuration file. `tiers` are cheapest first; `baseline` names the tier that a team
+    without Stepwell would have called (default: the last one). `mode: observe` sends everything
+    to the baseline and only measures.
+    """
+
+    runtime: Literal["inline"] = "inline"
+    mode: Literal["cascade", "observe"] = "cascade"
+    server: ServerSettings = ServerSettings()
+    limits: LimitSettings = LimitSettings()
+    stream: StreamSettings = StreamSettings()
+    storage: StorageSettings = StorageSettings()
+    cache: CacheSettings = CacheSettings()
+    log: LogSettings = LogSettings()
+    rates: str | None = Field(default=None, description="a rate card YAML beside the built-in one")
+    request_deadline_s: Seconds = 120.0
+    tiers: tuple[TierSettings, ...] = Field(min_length=1, max_length=32)
+    baseline: Name | None = None
+    aliases: dict[str, Name] = Field(
+        default_factory=dict, description="model names that clients send, to `auto` or a tier"
+    )
+    tasks: tuple[TaskSettings, ...] = Field(default=(), max_length=200)
+    default_task: TaskSettings = TaskSettings(name="default")
+    spot_checks: SpotCheckBudget = SpotCheckBudget()
+    keys: tuple[KeySettings, ...] = Field(default=(), max_length=10_000)
+
+    @property
+    def baseline_tier(self) -> TierSettings:
+        return self.tier(self.baseline) if self.baseline else self.tiers[-1]
+
+    def tier(self, name: str) -> TierSettings:
+        """The tier of that name; `KeyError` where there is none."""
+        return next(t for t in self.tiers if t.name == name)
+
+    def task(self, name: str) -> TaskSettings | None:
+        """The task class of that name, None where there is none."""
+        return next((t for t in (*self.tasks, self.default_task) if t.name == name), None)
+
+    @model_validator(mode="after")
+    def _names(self) -> "Settings":
+        tiers = [t.name for t in self.tiers]
+        _unique("tiers", tiers)
+        _unique("tasks", [t.name for t in (*self.tasks, self.default_task)])
+        _unique("keys", [k.id for k in self.keys])
+        if "auto" in tiers:
+            raise ValueError("tiers: 'auto' is the name of the cascade, not of a tier")
+        for where, name in self._references():
+            if name == "auto" and where.startswith("aliases."):
+                continue
+            if name is not None and name not in tiers:
+                raise ValueError(f"{where}: no tier {name!r}; known: {', '.join(tiers)}")
+        for task in (*self.tasks, self.default_task):
+            if task.start and task.max and tiers.index(task.start) > tiers.index(task.max):
+                raise ValueError(f"tasks.{task.name}: start stands above max")
+        if not self.keys and not self.server.loopback:
+            raise ValueError(
+                f"server.host: {self.server.host} is not loopback; listening there needs `keys`"
+            )
+        return self
+
+    def _references(self) -> list[tuple[str, str | None]]:
+        found: list[tuple[str, str | None]] = [("baseline", self.baseline)]
+        found += [(f"aliases.{alias}", name) for alias, name in self.aliases.items()]
+        for task in (*self.tasks, self.default_task):
+            where = f"tasks.{task.name}"
+            found += [(f"{where}.start", task.start), (f"{where}.max", task.max)]
+            found.append((f"{where}.spot_check.reference", task.spot_check.reference))
+            found += [(f"{where}.gates", name) for name in task.gates]
+        found += [(f"keys.{k.id}.limits.max_tier", k.limits.max_tier) for k in self.keys]
+        return found
+
+
+def _unique(where: str, names: list[str]) -> None:
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise ValueError(f"{where}: {', '.join(twice)} stands twice")

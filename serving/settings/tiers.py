@@ -1,0 +1,188 @@
+"""A tier: model + effort + output policy + price. The same model may stand twice."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from serving.settings.base import EnvName, Frozen, Name, Seconds, Share, Usd
+
+
+class OutputPolicy(Frozen):
+    """What the tier may write. `max_tokens` caps each answer, thinking excluded."""
+
+    max_tokens: int = Field(default=4_096, ge=1, le=1_000_000)
+    concise: bool = False
+    instruction: str = Field(
+        default="Answer concisely: no preamble, no repetition of the question.", max_length=2_000
+    )
+
+
+class CardPrice(Frozen):
+    """The dated price of `model` (default: the tier's own) in the rate card."""
+
+    kind: Literal["card"] = "card"
+    model: str | None = None
+    geo_us: bool = False
+
+
+class TokenPrice(Frozen):
+    """A price per million tokens, in USD; missing cache prices equal the input price."""
+
+    kind: Literal["tokens"]
+    input_per_mtok: Usd
+    output_per_mtok: Usd
+    cache_read_per_mtok: Usd | None = None
+    cache_write_per_mtok: Usd | None = None
+
+
+class GpuPrice(Frozen):
+    """A price per GPU-hour. The marginal cost of an attempt is its share of a busy GPU:
+    `(prompt / prefill_tokens_per_s + completion / decode_tokens_per_s) / 3600 * gpus * gpu_hour`,
+    throughputs being those of the whole tier at full batch. The capacity cost, idle included,
+    is `gpus * gpu_hour * hours`.
+    """
+
+    kind: Literal["gpu"]
+    gpu_hour: Usd
+    gpus: int = Field(default=1, ge=1)
+    prefill_tokens_per_s: float = Field(gt=0)
+    decode_tokens_per_s: float = Field(gt=0)
+
+
+PriceSettings = Annotated[CardPrice | TokenPrice | GpuPrice, Field(discriminator="kind")]
+
+
+class GateSettings(Frozen):
+    """Thresholds on token logprobs (natural log; 0 is certain). An answer passes when its mean is
+    at least `min_mean` and the mean of its least sure window of `window` tokens at least
+    `min_window`. A stream is judged once `prefix_tokens` have arrived: it commits at
+    `commit_mean`, aborts below `abort_mean`, and else waits for more until `prefix_max_tokens`.
+    `calibrated` says that these numbers were fitted on this tier's own outcomes.
+    """
+
+    min_mean: float = Field(default=-0.6, le=0)
+    min_window: float = Field(default=-1.5, le=0)
+    window: int = Field(default=8, ge=1, le=256)
+    prefix_tokens: int = Field(default=16, ge=1, le=1_024)
+    prefix_max_tokens: int = Field(default=64, ge=1, le=4_096)
+    commit_mean: float = Field(default=-0.4, le=0)
+    abort_mean: float = Field(default=-0.9, le=0)
+    calibrated: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "GateSettings":
+        if self.abort_mean > self.commit_mean:
+            raise ValueError("abort_mean must not exceed commit_mean")
+        if self.prefix_max_tokens < self.prefix_tokens:
+            raise ValueError("prefix_max_tokens must not be below prefix_tokens")
+        return self
+
+
+class MockFaults(Frozen):
+    """Shares of requests on which the mock misbehaves; drawn per request from the seed."""
+
+    error: Share = 0.0
+    garbage: Share = 0.0
+    refuse: Share = 0.0
+    truncate: Share = 0.0
+    repeat: Share = 0.0
+    hang: Share = 0.0
+
+    @model_validator(mode="after")
+    def _sum(self) -> "MockFaults":
+        if sum(self.model_dump().values()) > 1:
+            raise ValueError("the shares of all faults must not exceed 1 together")
+        return self
+
+
+class MockEngine(Frozen):
+    """A simulated model. `ability` is its skill on the scale of difficulties (a request of
+    difficulty equal to it is answered correctly half the time); `task_ability` replaces it per
+    task. `signal` in [0, 1] is how well its token logprobs tell right answers from wrong ones.
+    """
+
+    engine: Literal["mock"]
+    ability: float = 0.0
+    task_ability: dict[Name, float] = Field(default_factory=dict)
+    discrimination: float = Field(default=1.7, gt=0)
+    signal: Share = 0.7
+    ttft_ms: float = Field(default=20.0, ge=0)
+    tokens_per_s: float = Field(default=200.0, gt=0)
+    jitter: Share = 0.2
+    time_scale: float = Field(default=1.0, ge=0, description="0 answers without any wait")
+    seed: int = 0
+    logprobs: bool = True
+    faults: MockFaults = MockFaults()
+
+
+class AnthropicEngine(Frozen):
+    """Claude through the `anthropic` SDK. `base_url: emulator` starts the built-in emulator, whose
+    answers come from the mock engine described by `emulated`.
+    """
+
+    engine: Literal["anthropic"]
+    base_url: str | None = None
+    api_key_env: EnvName = "ANTHROPIC_API_KEY"
+    api_key_file: str | None = None
+    emulated: MockEngine | None = None
+
+    @model_validator(mode="after")
+    def _emulated(self) -> "AnthropicEngine":
+        if (self.base_url == "emulator") != (self.emulated is not None):
+            raise ValueError("`emulated` is given with `base_url: emulator`, and only with it")
+        return self
+
+
+class OpenAIEngine(Frozen):
+    """Any OpenAI-compatible server, by URL (with its `/v1`). `params` lists the request parameters
+    it honours; null passes all of them, known or not.
+    """
+
+    engine: Literal["openai"]
+    base_url: str
+    api_key_env: EnvName | None = None
+    api_key_file: str | None = None
+    params: tuple[str, ...] | None = None
+    logprobs: bool = False
+    logprobs_top: int = Field(default=0, ge=0, le=20)
+    tools: bool = True
+    images: bool = False
+    json_schema: bool = True
+    multiple_choices: bool = False
+    max_tokens_param: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+
+
+EngineSettings = Annotated[
+    MockEngine | AnthropicEngine | OpenAIEngine, Field(discriminator="engine")
+]
+
+
+class TierSettings(Frozen):
+    """One rung. Tiers stand in the config cheapest first; the order is the cascade's."""
+
+    name: Name
+    model: str = Field(min_length=1, max_length=200)
+    effort: Literal["none", "low", "medium", "high", "xhigh", "max"] | None = None
+    backend: EngineSettings
+    price: PriceSettings = CardPrice()
+    output: OutputPolicy = OutputPolicy()
+    gate: GateSettings | None = None
+    deadline_s: Seconds = 60.0
+    retries: int = Field(default=1, ge=0, le=5, description="on transport faults only")
+    context_tokens: int = Field(default=32_768, ge=256)
+    on_unsupported: Literal["drop", "refuse"] = "drop"
+
+    @property
+    def simulated(self) -> bool:
+        """True where answers come from the mock engine, directly or through the emulator."""
+        backend = self.backend
+        return isinstance(backend, MockEngine) or (
+            isinstance(backend, AnthropicEngine) and backend.emulated is not None
+        )
+
+    @property
+    def hosted(self) -> bool:
+        """True where a call is billed by someone else: an intent is stored before it leaves."""
+        return isinstance(self.backend, AnthropicEngine) or (
+            isinstance(self.backend, OpenAIEngine) and not isinstance(self.price, GpuPrice)
+        )

@@ -1,0 +1,1 @@
+"""The database: one schema, its migrations and the engine that reaches it."""

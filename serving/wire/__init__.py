@@ -1,0 +1,1 @@
+"""OpenAI's wire format: requests, completions, chunks and server-sent events."""

@@ -1,0 +1,207 @@
+"""What a backend returns: completions and chunks, free of any SDK's types.
+
+Plain frozen dataclasses, cheap to make and to pickle. `serving/wire/render.py` turns them into
+OpenAI's JSON.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one attempt. `prompt_tokens` counts all input, cached and cache-written tokens
+    included; `completion_tokens` all output, reasoning included. `estimated`: not reported by the
+    tier but estimated by us (an aborted stream), an upper bound where it is billed.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class TopLogprob:
+    token: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Natural log of the probability of a token that was generated, with alternatives if asked."""
+
+    token: str
+    logprob: float
+    top: tuple[TopLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallPart:
+    """A tool call, or in a chunk a piece of one: the piece with an `id` opens the call at `index`,
+    later pieces append to its `arguments` (JSON text).
+    """
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One answer. `logprobs` is None where the tier gives none. `provider_content` holds the
+    provider's own blocks, to be sent back unchanged (see `Message.provider_content`).
+    """
+
+    index: int = 0
+    content: str | None = None
+    tool_calls: tuple[ToolCallPart, ...] = ()
+    finish_reason: FinishReason = "stop"
+    refusal: str | None = None
+    reasoning: str | None = None
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    provider_content: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole answer. `model` is the name the tier's server gave; `created` is Unix seconds."""
+
+    id: str
+    created: int
+    model: str
+    choices: tuple[Choice, ...]
+    usage: Usage
+    system_fingerprint: str | None = None
+
+    @property
+    def first(self) -> Choice:
+        return self.choices[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a streamed answer to one choice. A stream opens each choice with a chunk that has
+    `role`, ends each with one that has `finish_reason`, and then yields exactly one chunk with
+    `usage` and nothing else, whether or not the client asked for it.
+    """
+
+    id: str
+    created: int
+    model: str
+    index: int = 0
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    tool_calls: tuple[ToolCallPart, ...] = ()
+    refusal: str | None = None
+    reasoning: str | None = None
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    finish_reason: FinishReason | None = None
+    provider_content: dict[str, Any] | None = None
+    usage: Usage | None = None
+
+
+class Assembler:
+    """Puts a stream's chunks together into the completion they amount to."""
+
+    def __init__(self) -> None:
+        self._head: Chunk | None = None
+        self._choices: dict[int, Choice] = {}
+        self._finished: set[int] = set()
+        self.usage: Usage | None = None
+
+    def add(self, chunk: Chunk) -> None:
+        self._head = self._head or chunk
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+            return
+        old = self._choices.get(chunk.index) or Choice(index=chunk.index)
+        self._choices[chunk.index] = replace(
+            old,
+            content=_join(old.content, chunk.content),
+            refusal=_join(old.refusal, chunk.refusal),
+            reasoning=_join(old.reasoning, chunk.reasoning),
+            tool_calls=_merge(old.tool_calls, chunk.tool_calls),
+            logprobs=_extend(old.logprobs, chunk.logprobs),
+            finish_reason=chunk.finish_reason or old.finish_reason,
+            provider_content=chunk.provider_content or old.provider_content,
+        )
+        if chunk.finish_reason is not None:
+            self._finished.add(chunk.index)
+
+    @property
+    def finished(self) -> bool:
+        """Every choice that began has ended, and at least one has."""
+        return bool(self._finished) and self._finished == set(self._choices)
+
+    def completion(self) -> Completion:
+        """The answer so far; `ValueError` before the first chunk."""
+        if self._head is None:
+            raise ValueError("no chunk has arrived")
+        head = self._head
+        choices = tuple(self._choices[i] for i in sorted(self._choices))
+        usage = self.usage or Usage(estimated=True)
+        return Completion(head.id, head.created, head.model, choices, usage)
+
+
+def _join(old: str | None, new: str | None) -> str | None:
+    return new if old is None else old + (new or "")
+
+
+def _extend(
+    old: tuple[TokenLogprob, ...] | None, new: tuple[TokenLogprob, ...] | None
+) -> tuple[TokenLogprob, ...] | None:
+    return new if old is None else old + (new or ())
+
+
+def _merge(
+    old: tuple[ToolCallPart, ...], pieces: tuple[ToolCallPart, ...]
+) -> tuple[ToolCallPart, ...]:
+    calls = {c.index: c for c in old}
+    for piece in pieces:
+        call = calls.get(piece.index)
+        calls[piece.index] = (
+            piece
+            if call is None
+            else replace(
+                call,
+                id=call.id or piece.id,
+                name=call.name or piece.name,
+                arguments=call.arguments + piece.arguments,
+            )
+        )
+    return tuple(calls[i] for i in sorted(calls))
+
+
+def as_chunks(completion: Completion, *, pieces: int = 1) -> list[Chunk]:
+    """The stream that amounts to `completion`, each choice's text in up to `pieces` chunks."""
+    head = Chunk(completion.id, completion.created, completion.model)
+    chunks: list[Chunk] = []
+    for c in completion.choices:
+        at = replace(head, index=c.index)
+        chunks.append(replace(at, role="assistant", content=""))
+        chunks += [replace(at, content=text) for text in _split(c.content, pieces)]
+        if c.refusal or c.reasoning or c.tool_calls or c.logprobs is not None:
+            rest = replace(at, refusal=c.refusal, reasoning=c.reasoning, logprobs=c.logprobs)
+            chunks.append(replace(rest, tool_calls=c.tool_calls))
+        end = replace(at, finish_reason=c.finish_reason, provider_content=c.provider_content)
+        chunks.append(end)
+    chunks.append(replace(head, usage=completion.usage))
+    return chunks
+
+
+def _split(text: str | None, pieces: int) -> list[str]:
+    if not text:
+        return []
+    size = max(1, -(-len(text) // pieces))
+    return [text[i : i + size] for i in range(0, len(text), size)]
