@@ -66,7 +66,7 @@ class Decision:
 @dataclass(slots=True)
 class Attempt:
     """One thing that may cost money: an attempt at a tier, a cache hit or a spot check. `Metered`
-    fills in what it cost, whoever asked for it judges it; `_sink` then hands it to the ledger.
+    fills in what it cost, whoever asked for it judges it; `sink` then hands it to the ledger.
     Costs are USD, None where the price is unknown.
     """
 

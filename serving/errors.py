@@ -9,6 +9,7 @@ StepwellError
 │   ├── NotFound             404
 │   ├── MethodNotAllowed     405
 │   ├── PayloadTooLarge      413
+│   ├── UnsupportedMediaType 415
 │   └── RateLimited          429, with retry_after
 ├── ServiceError             Stepwell could not serve a good request
 │   ├── Overloaded           503, with retry_after
@@ -87,6 +88,11 @@ class MethodNotAllowed(ClientError):
 class PayloadTooLarge(ClientError):
     status = 413
     code = "payload_too_large"
+
+
+class UnsupportedMediaType(ClientError):
+    status = 415
+    code = "unsupported_media_type"
 
 
 class RateLimited(ClientError):

@@ -1,11 +1,13 @@
-"""Reads one YAML file into `Settings`; every error says file, line, key and what is allowed."""
+"""Reads one YAML file into `Settings` or another frozen model; every error says file, line, key
+and what is allowed.
+"""
 
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -17,15 +19,22 @@ from serving.settings.root import Settings
 
 MAX_CONFIG_BYTES = 4_000_000
 
+Model = TypeVar("Model", bound=BaseModel)
+
 
 def load_settings(path: Path | str) -> Settings:
     """The settings in the YAML file at `path`; `ConfigError` lists all that is wrong with it."""
+    return load_model(path, Settings)
+
+
+def load_model(path: Path | str, model: type[Model]) -> Model:
+    """As `load_settings`, for a file of another shape, such as a rate card."""
     path = Path(path)
     tree = _read(path)
     try:
-        return Settings.model_validate(_plain(tree))
+        return model.model_validate(_plain(tree))
     except ValidationError as error:
-        found = [_describe(path, tree, e) for e in error.errors(include_url=False)]
+        found = [_describe(path, tree, e, model) for e in error.errors(include_url=False)]
         raise ConfigError("\n".join(found)) from None
 
 
@@ -46,7 +55,7 @@ def _read(path: Path) -> Any:
     except YAMLError as error:
         raise ConfigError(f"{path}: {error}") from None
     if not isinstance(tree, CommentedMap):
-        raise ConfigError(f"{path}:1: expected a mapping of keys such as 'tiers'")
+        raise ConfigError(f"{path}:1: expected a mapping of keys")
     return tree
 
 
@@ -59,7 +68,7 @@ def _plain(node: Any) -> Any:
     return node
 
 
-def _describe(path: Path, tree: Any, error: ErrorDetails) -> str:
+def _describe(path: Path, tree: Any, error: ErrorDetails, model: type[BaseModel]) -> str:
     keys, line = _locate(tree, error["loc"])
     message = error["msg"].removeprefix("Value error, ")
     if not keys:  # a check of the whole tree names its key itself
@@ -68,7 +77,7 @@ def _describe(path: Path, tree: Any, error: ErrorDetails) -> str:
         return f"{path}:{line}: {message}"
     where = ".".join(str(k) for k in keys)
     if error["type"] == "extra_forbidden":
-        known = known_keys(Settings, error["loc"][:-1])
+        known = known_keys(model, error["loc"][:-1])
         near = difflib.get_close_matches(str(keys[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(sorted(known))}"
         return f"{path}:{line}: {where}: unknown key; {hint}"

@@ -52,9 +52,9 @@ class Message(Open):
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[ContentPart] | None = None
+    content: str | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
     name: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = None
     tool_call_id: str | None = None
     refusal: str | None = None
     provider_content: dict[str, Any] | None = None
@@ -145,11 +145,13 @@ class StepwellOptions(BaseModel):
 
 
 class ChatRequest(Open):
-    """The body of `POST /v1/chat/completions`. `model` is `auto` or a tier's name."""
+    """The body of `POST /v1/chat/completions`. `model` is `auto` or a tier's name. Lists stop at
+    their first fault: a body of 100,000 wrong items must not cost 100,000 error records.
+    """
 
     model: str
-    messages: list[Message] = Field(min_length=1)
-    tools: list[Tool] | None = None
+    messages: Annotated[list[Message], Field(fail_fast=True)] = Field(min_length=1)
+    tools: Annotated[list[Tool], Field(fail_fast=True)] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
@@ -157,7 +159,7 @@ class ChatRequest(Open):
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
-    stop: str | list[str] | None = None
+    stop: str | Annotated[list[str], Field(fail_fast=True)] | None = None
     n: int | None = Field(default=None, ge=1)
     seed: int | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)

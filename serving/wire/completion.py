@@ -13,8 +13,9 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "functi
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one attempt. `prompt_tokens` counts all input, cached and cache-written tokens
-    included; `completion_tokens` all output, reasoning included. `estimated`: not reported by the
-    tier but estimated by us (an aborted stream), an upper bound where it is billed.
+    included; `completion_tokens` all output, reasoning included. `cache_write_tokens` counts all
+    cache writes, `cache_write_1h_tokens` those of them that live an hour. `estimated`: not
+    reported by the tier but estimated by us (an aborted stream), an upper bound where it is billed.
     """
 
     prompt_tokens: int = 0

@@ -1,0 +1,150 @@
+"""The one place that wires: it picks the concrete classes and stacks them in the order in which a
+request meets them.
+
+    api ─▶ classified ─▶ exact cache ─▶ audited ─▶ cascade ─▶ per tier: metered ─▶ fit ─▶ adapter
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import select
+
+from cache.exact import ExactCached
+from deploy.adapters import Adapter, open_adapters
+from deploy.paths import database_url
+from router.audit import Audited
+from router.classified import Classified
+from router.live import CascadeBackend, Tasks
+from router.observe import Observe
+from router.planner import Planner
+from router.rung import Rung
+from router.spot_check import SpotChecker
+from router.task import TaskClassifier
+from serving.api.models import model_cards
+from serving.api.service import Service
+from serving.backend import Backend
+from serving.costs.ledger import Ledger
+from serving.costs.metered import Metered
+from serving.costs.rate_card import RateCard, tier_price
+from serving.costs.spent import spent_today
+from serving.engines.fit import Fit
+from serving.settings.root import Settings
+from serving.settings.tasks import TaskSettings
+from serving.settings.tiers import TierSettings
+from serving.storage.audits import AuditLog
+from serving.storage.database import Database
+from serving.storage.outcomes import OutcomesLog
+from serving.telemetry.metrics import Metrics
+
+READY_TIMEOUT_S = 2.0
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Service]:
+    """The whole stack, running; closed in reverse, so that what is measured last is still
+    written. `ConfigError` where a part cannot be had.
+    """
+    async with AsyncExitStack() as stack:
+        database = await Database.open(database_url(settings))
+        stack.push_async_callback(database.close)
+        metrics = Metrics(tenants={key.tenant for key in settings.keys})
+        card = RateCard.load(Path(settings.rates) if settings.rates else None)
+        ledger = await _ledger(settings, card, database, metrics, stack)
+        adapters = await open_adapters(settings.tiers, stack)
+        rungs = [_rung(tier, adapters[tier.name], card, ledger) for tier in settings.tiers]
+        yield Service(
+            settings=settings,
+            backend=_backend(settings, rungs, database, ledger, stack),
+            models=model_cards(settings, _prices(rungs)),
+            metrics=metrics,
+            ready=lambda: _ready(database),
+        )
+
+
+def _backend(
+    settings: Settings,
+    rungs: list[Rung],
+    database: Database,
+    ledger: Ledger,
+    stack: AsyncExitStack,
+) -> Backend:
+    """The wrappers of one request, from the cascade out."""
+    tasks = _tasks(settings)
+    if settings.mode == "observe":
+        baseline = settings.baseline_tier.name
+        routed: Backend = Observe(rungs, baseline=baseline, tasks=tasks, aliases=settings.aliases)
+    else:
+        checker = _spot_checker(settings, rungs, database, stack)
+        routed = CascadeBackend(
+            rungs, tasks=tasks, aliases=settings.aliases, on_accepted=checker.offer
+        )
+    routed = Audited(routed, tasks=tasks, log=AuditLog(database))
+    if settings.mode == "cascade" and settings.cache.max_bytes > 0:
+        routed = ExactCached(routed, tasks=tasks, ledger=ledger, settings=settings.cache)
+    return Classified(routed, TaskClassifier(settings))
+
+
+async def _ledger(
+    settings: Settings,
+    card: RateCard,
+    database: Database,
+    metrics: Metrics,
+    stack: AsyncExitStack,
+) -> Ledger:
+    baseline = settings.baseline_tier
+    ledger = Ledger(
+        database,
+        baseline=tier_price(baseline, card),
+        baseline_tier=baseline.name,
+        flush_interval_s=settings.storage.flush_interval_s,
+        max_buffered_rows=settings.storage.max_buffered_rows,
+        observers=[metrics.observe_attempt],
+    )
+    await ledger.start()
+    stack.push_async_callback(ledger.close)
+    return ledger
+
+
+def _rung(tier: TierSettings, adapter: Adapter, card: RateCard, ledger: Ledger) -> Rung:
+    """One tier: metering around fitting around the adapter."""
+    price = tier_price(tier, card)
+    fitted = Fit(adapter.backend, tier=tier, ability=adapter.ability)
+    metered = Metered(
+        fitted, tier=tier, price=price, ledger=ledger, thinking_tokens=adapter.thinking_tokens
+    )
+    return Rung(settings=tier, backend=metered, ability=adapter.ability, price=price)
+
+
+def _spot_checker(
+    settings: Settings, rungs: list[Rung], database: Database, stack: AsyncExitStack
+) -> SpotChecker:
+    checker = SpotChecker(
+        rungs,
+        planner=Planner(rungs, settings.aliases),
+        settings=settings.spot_checks,
+        log=OutcomesLog(database),
+        spent_today=lambda: spent_today(database, kind="spot_check"),
+    )
+    stack.push_async_callback(checker.close, settings.server.drain_s)
+    return checker
+
+
+def _tasks(settings: Settings) -> Tasks:
+    known: Mapping[str | None, TaskSettings] = {task.name: task for task in settings.tasks}
+    return lambda name: known.get(name, settings.default_task)
+
+
+def _prices(rungs: list[Rung]) -> dict[str, Mapping[str, str] | None]:
+    return {r.name: None if r.price is None else r.price.describe() for r in rungs}
+
+
+async def _ready(database: Database) -> dict[str, str]:
+    """Says of each part "ok" or what is wrong with it."""
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_S), database.read() as connection:
+            await connection.execute(select(1))
+    except Exception as error:
+        return {"database": f"not reachable: {type(error).__name__}"}
+    return {"database": "ok"}

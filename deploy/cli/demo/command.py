@@ -1,0 +1,106 @@
+"""`stepwell demo`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deploy.cli.console import output, say
+
+if TYPE_CHECKING:
+    from deploy.cli.demo.server import Serving
+    from serving.settings.root import Settings
+
+LOG = "demo.log"
+CURL_BODY = (
+    '{"model": "auto", "messages": [{"role": "user", "content": "How do I reset my password?"}], '
+    '"stepwell": {"explain": true}}'
+)
+
+
+def demo(
+    config: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CONFIG]", help="The packaged mock.yaml, if none is named."),
+    ] = None,
+    *,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65_535, envvar="STEPWELL_PORT", help="Replaces server.port."),
+    ] = None,
+    requests: Annotated[int, typer.Option(min=1, max=100_000, help="How many are sent.")] = 300,
+    concurrency: Annotated[int, typer.Option(min=1, max=1_000, help="Requests in flight.")] = 16,
+) -> None:
+    """Start the mock stack, send it mixed requests, print what each tier did and cost.
+
+    On a terminal it stays up until Ctrl-C; else it ends by itself.
+    """
+    from deploy.cli.demo.server import server  # noqa: PLC0415
+    from deploy.paths import data_dir, default_config  # noqa: PLC0415
+    from serving.settings.load import load_settings  # noqa: PLC0415
+
+    config = config or default_config()
+    settings = load_settings(config)
+    _refuse_real(settings)
+    console = output()
+    at = settings.server
+    chosen = at.port if port is None else port
+    log = data_dir() / LOG
+    say(console, f"Starting {config}; every answer and figure of it is simulated.")
+    with server(config, host=at.host, port=chosen, drain_s=at.drain_s, log=log) as serving:
+        errors = _replay(serving.url, requests, concurrency)
+        _hints(serving, config, keys=bool(settings.keys))
+        if errors:
+            say(console, f"Some requests failed; the server's log is {log}")
+        if sys.stdout.isatty():
+            _stay(serving)
+    raise typer.Exit(1 if errors else 0)
+
+
+def _refuse_real(settings: "Settings") -> None:
+    """Nobody expects a demo to send hundreds of requests to a model that bills them."""
+    from serving.errors import ConfigError  # noqa: PLC0415
+
+    real = [tier.name for tier in settings.tiers if not tier.simulated]
+    if real:
+        raise ConfigError(
+            f"the demo sends its traffic to simulated tiers only, and {', '.join(real)} answers "
+            "for real; use `stepwell serve` and `stepwell replay`"
+        )
+
+
+def _replay(url: str, requests: int, concurrency: int) -> int:
+    """How many requests failed."""
+    from deploy.cli.demo.requests import demo_requests  # noqa: PLC0415
+    from deploy.cli.replay.command import api_key  # noqa: PLC0415
+    from deploy.cli.replay.read import Line, at_once  # noqa: PLC0415
+    from deploy.cli.replay.run import Run  # noqa: PLC0415
+    from deploy.cli.replay.send import Target  # noqa: PLC0415
+
+    lines = [Line(number, body) for number, body in enumerate(demo_requests(requests), start=1)]
+    run = Run("demo", Target(url, api_key(None)), concurrency=concurrency)
+    return run(at_once(lines), total=lambda: len(lines)).errors
+
+
+def _hints(serving: "Serving", config: Path, *, keys: bool) -> None:
+    url = serving.url
+    key = ' \\\n    -H "authorization: Bearer $STEPWELL_API_KEY"' if keys else ""
+    # Not through rich, which would wrap: the command is there to be copied.
+    typer.echo(
+        f"\nTry it:\n  curl {url}/v1/chat/completions -H 'content-type: application/json'{key} "
+        f"\\\n    -d '{CURL_BODY}'\n\n"
+        f"endpoint  {url}/v1\n"
+        f"models    {url}/v1/models\n"
+        f"metrics   {url}/metrics\n"
+        f"log       {serving.log}\n"
+        f"spending  stepwell report {config}\n"
+    )
+
+
+def _stay(serving: "Serving") -> None:
+    typer.echo("Serving until Ctrl-C.")
+    try:
+        serving.wait()
+    except KeyboardInterrupt:
+        typer.echo("Stopping.")

@@ -1,0 +1,57 @@
+"""The `stepwell` command. Commands import what they need when they run, so that it starts fast."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from deploy.cli.check import check
+from deploy.cli.demo.command import demo
+from deploy.cli.emulator import emulator
+from deploy.cli.hash_key import hash_key
+from deploy.cli.outcomes import outcomes
+from deploy.cli.replay.command import replay
+from deploy.cli.serve import serve
+from serving.errors import ConfigError, StepwellError
+
+WRONG_CONFIG = 2
+
+
+class Commands(TyperGroup):
+    """Prints Stepwell's own errors as one line: they are written for the reader, a traceback is
+    not. Exit codes: 2 where the configuration or the command line is wrong, else 1.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StepwellError as error:
+            typer.echo(f"error: {error.message}", err=True)
+            raise typer.Exit(WRONG_CONFIG if isinstance(error, ConfigError) else 1) from error
+
+
+app = typer.Typer(
+    name="stepwell",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # they may hold keys
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Answer each LLM request at the cheapest tier whose answer passes.",
+)
+
+
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed  # noqa: PLC0415
+
+    typer.echo(installed("stepwell"))
+
+
+app.command("serve")(serve)
+app.command("check")(check)
+app.command("replay")(replay)
+app.command("demo")(demo)
+app.add_typer(outcomes, name="outcomes")
+app.command("emulator")(emulator)
+app.command("hash-key")(hash_key)
+app.command("version")(version)

@@ -1,0 +1,106 @@
+"""`stepwell outcomes`."""
+
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from deploy.cli.console import errors, say
+
+if TYPE_CHECKING:
+    from serving.settings.root import Settings
+
+STDOUT = Path("-")
+
+outcomes = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    help="What spot checks found: one request, several tiers' answers.",
+)
+
+
+def moment(text: str) -> datetime:
+    """An ISO date or time; UTC where it names no zone."""
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no ISO date or time, such as 2026-01-31") from None
+    return given if given.tzinfo is not None else given.replace(tzinfo=UTC)
+
+
+@outcomes.command("export")
+def export(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML configuration.")],
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="A .jsonl or .jsonl.gz file, - for stdout.")
+    ] = STDOUT,
+    task: Annotated[str | None, typer.Option(help="Only this task class.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(parser=moment, metavar="TIME", help="From this time on.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(parser=moment, metavar="TIME", help="Before this time.")
+    ] = None,
+) -> None:
+    """Write the outcomes log as JSON Lines, oldest first.
+
+    Texts stand in it only for tasks whose spot checks store them.
+    """
+    import asyncio  # noqa: PLC0415
+
+    from serving.settings.load import load_settings  # noqa: PLC0415
+
+    if out != STDOUT and not out.parent.is_dir():
+        raise typer.BadParameter(f"no folder {out.parent}", param_hint="--out")
+    settings = load_settings(config)
+    chosen = {"since": since, "until": until, "tenant": tenant, "task": task}
+    with _sink(out) as sink:
+        count = asyncio.run(_export(settings, sink, chosen))
+    say(errors(), f"{count} outcomes written")
+
+
+async def _export(settings: "Settings", sink: IO[bytes], chosen: Mapping[str, Any]) -> int:
+    import orjson  # noqa: PLC0415
+
+    from deploy.paths import database_url  # noqa: PLC0415
+    from serving.storage.database import Database  # noqa: PLC0415
+    from serving.storage.outcomes import export_outcomes  # noqa: PLC0415
+
+    database = await Database.open(database_url(settings), must_exist=True)
+    count = 0
+    try:
+        rows: AsyncIterator[dict[str, Any]] = export_outcomes(database, **chosen)
+        async for row in rows:
+            # Nothing else runs in this loop, so a blocking write holds up nobody.
+            sink.write(orjson.dumps(row) + b"\n")
+            count += 1
+    finally:
+        await database.close()
+    return count
+
+
+@contextmanager
+def _sink(out: Path) -> Iterator[IO[bytes]]:
+    """Where lines go. A file appears under its name only when it is whole."""
+    if out == STDOUT:
+        yield sys.stdout.buffer
+        return
+    import gzip  # noqa: PLC0415
+
+    partial = out.with_name(out.name + ".partial")
+    try:
+        with partial.open("wb") as raw:
+            if out.suffix == ".gz":
+                with gzip.open(raw, "wb") as packed:
+                    yield cast("IO[bytes]", packed)
+            else:
+                yield raw
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)

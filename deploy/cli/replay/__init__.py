@@ -1,0 +1,1 @@
+"""Sends recorded requests to an endpoint and counts what became of them."""

@@ -1,0 +1,100 @@
+"""The cascade as a Backend: the live driver, and the door to the stream driver.
+
+It loops over `next_step` and decides nothing itself.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from router.asking import within
+from router.plan import Planning
+from router.planner import Planner
+from router.route import OnAccepted, Route
+from router.rung import Rung
+from router.steps import Accept, CallTier, Fail
+from router.streaming import stream_route
+from router.validators.implied import for_request
+from serving.backend import Call, ChunkStream
+from serving.errors import StepwellError, TierProtocolError
+from serving.settings.tasks import TaskSettings
+from serving.wire.chat import ChatRequest
+from serving.wire.completion import Completion
+
+Tasks = Callable[[str | None], TaskSettings]
+"""From a task's name, as it stands in the call, to its settings."""
+
+
+class CascadeBackend:
+    """Asks `rungs` (cheapest first) as the plan and the step machine say. `on_accepted` hears of
+    each accepted answer and must return at once. `planner` replaces the usual one.
+    """
+
+    def __init__(
+        self,
+        rungs: Sequence[Rung],
+        *,
+        tasks: Tasks,
+        aliases: Mapping[str, str] | None = None,
+        on_accepted: OnAccepted | None = None,
+        planner: Planning | None = None,
+    ) -> None:
+        self._rungs = {rung.name: rung for rung in rungs}
+        self._planner = planner or Planner(rungs, aliases)
+        self._tasks = tasks
+        self._on_accepted = on_accepted
+
+    async def complete(self, request: ChatRequest, call: Call) -> Completion:
+        """`ClientError` where the request is at fault, `ServiceError` where no tier answered."""
+        route = self._route(request, call)
+        try:
+            while True:
+                step = route.next()
+                if isinstance(step, CallTier):
+                    await _ask(route, step)
+                elif isinstance(step, Fail):
+                    raise route.error(step)
+                else:
+                    answer = route.finish(step)
+                    if isinstance(step, Accept) and self._on_accepted is not None:
+                        self._on_accepted(route.accepted(answer))
+                    return _without_logprobs(answer.completion, request)
+        except asyncio.CancelledError:
+            route.close("cancelled", "client_closed")
+            raise
+        finally:
+            route.close("failed", "internal_error")
+
+    def stream(self, request: ChatRequest, call: Call) -> ChunkStream:
+        """As `complete`; once content has gone out, a tier's failure is raised as `TierError`."""
+        return stream_route(partial(self._route, request, call), self._on_accepted)
+
+    def _route(self, request: ChatRequest, call: Call) -> Route:
+        task = self._tasks(call.task)
+        plan = self._planner.plan(request, call, task)
+        call.trace.note("plan", plan.start, plan.reason)
+        validators = for_request(request, task)
+        return Route(request, call, task=task, plan=plan, rungs=self._rungs, validators=validators)
+
+
+async def _ask(route: Route, step: CallTier) -> None:
+    """One attempt; what became of it is recorded in the route."""
+    asked = await route.begin(step)
+    try:
+        async with within(asked.timeout_s, step.tier):
+            completion = await asked.rung.backend.complete(asked.request, route.call)
+        if not completion.choices:
+            raise TierProtocolError(f"{step.tier} answered without a choice")
+    except StepwellError as error:
+        route.fail(step.tier, error)
+    else:
+        await route.answer(step.tier, completion)
+
+
+def _without_logprobs(completion: Completion, request: ChatRequest) -> Completion:
+    """Logprobs that only Stepwell asked for do not reach the client."""
+    if request.logprobs or all(c.logprobs is None for c in completion.choices):
+        return completion
+    choices = tuple(replace(c, logprobs=None) for c in completion.choices)
+    return replace(completion, choices=choices)

@@ -1,0 +1,207 @@
+"""Makes the plan of a request.
+
+Pure: a plan follows from the request, the call, the task and the rungs alone. The cascade walks it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from router.gate import GATE_OFF, NO_GATE, NO_LOGPROBS, gate_for
+from router.needs import Needs, lack, needs_of
+from router.plan import Plan, PlannedTier, Skipped
+from router.rung import Rung
+from serving.backend import Call
+from serving.errors import Forbidden, InvalidRequest, NotFound
+from serving.settings.tasks import TaskSettings
+from serving.wire.chat import ChatRequest
+from serving.wire.completion import Usage
+
+AUTO = "auto"
+LAST_TIER = "the last allowed tier: nothing to escalate to"
+ASKED_BY_NAME = "the tier was asked for by name"
+BELOW_START = "only asked when every tier from the start tier up is down"
+MTOK = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    """USD per token, as floats: they rank tiers and bill nothing."""
+
+    prompt: float
+    completion: float
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        return prompt_tokens * self.prompt + completion_tokens * self.completion
+
+
+@dataclass(frozen=True, slots=True)
+class _Ceiling:
+    rank: int
+    reason: str
+
+
+class Planner:
+    """`rungs` are cheapest first; `aliases` map model names that clients send to `auto` or a tier.
+    Rates are read once: prices are taken as linear in tokens.
+    """
+
+    def __init__(self, rungs: Sequence[Rung], aliases: Mapping[str, str] | None = None) -> None:
+        self._rungs = tuple(rungs)
+        self._aliases = dict(aliases or {})
+        self._ranks = {rung.name: rank for rank, rung in enumerate(self._rungs)}
+        self._rates = tuple(_rate(rung) for rung in self._rungs)
+
+    def plan(self, request: ChatRequest, call: Call, task: TaskSettings) -> Plan:
+        """`NotFound` for an unknown model; `Forbidden` for a tier by name above what is allowed;
+        `InvalidRequest` where no allowed tier can answer.
+        """
+        model = self._aliases.get(request.model, request.model)
+        if model == AUTO:
+            return self._automatic(request, call, task)
+        if model not in self._ranks:
+            known = ", ".join((AUTO, *self._ranks))
+            message = f"The model {model[:100]!r} does not exist; known: {known}"
+            raise NotFound(message, param="model", code="model_not_found")
+        return self._by_name(self._ranks[model], request, call, task)
+
+    def reference(self, request: ChatRequest, call: Call, task: TaskSettings) -> str | None:
+        """The tier that may check answers to this request: the task's reference, else the most
+        expensive one allowed. Caps of the key and the request hold for checks too, since they may
+        stand for where a prompt may go. None where no tier qualifies.
+        """
+        needs = needs_of(request, task.max_tokens)
+        named = task.spot_check.reference
+        cap = self._ceiling(request, call, None if named else task.max).rank
+        ranks = [self._ranks[named]] if named else range(cap, -1, -1)
+        found = (r for r in ranks if r <= cap and lack(needs, self._rungs[r]) is None)
+        return next((self._rungs[r].name for r in found), None)
+
+    def _automatic(self, request: ChatRequest, call: Call, task: TaskSettings) -> Plan:
+        needs = needs_of(request, task.max_tokens)
+        ceiling = self._ceiling(request, call, task.max)
+        eligible, skipped = self._eligible(needs, ceiling)
+        if task.critical:
+            start = len(eligible) - 1
+            reason = "critical: pinned to the most expensive allowed tier"
+        else:
+            start, reason = self._start(eligible, needs, task)
+        lower = range(start - 1, -1, -1)
+        last = len(eligible) - 1
+        fallbacks = [self._fallback(eligible[i], task) for i in lower] if not task.critical else []
+        skipped += [Skipped(self._rungs[eligible[i]].name, BELOW_START) for i in lower]
+        return Plan(
+            climb=tuple(
+                self._planned(eligible[i], task, last=i == last) for i in range(start, last + 1)
+            ),
+            fallbacks=tuple(fallbacks),
+            skipped=tuple(skipped),
+            reason=reason,
+            deadline=call.deadline,
+            gated=task.gate == "on",
+        )
+
+    def _by_name(self, rank: int, request: ChatRequest, call: Call, task: TaskSettings) -> Plan:
+        """A name is a wish for that tier: the task's own cap does not hold against it, those of the
+        key and the request do.
+        """
+        rung = self._rungs[rank]
+        ceiling = self._ceiling(request, call, None)
+        if rank > ceiling.rank:
+            raise Forbidden(
+                f"The model {rung.name!r} is not allowed: {ceiling.reason}", param="model"
+            )
+        if (missing := lack(needs_of(request, task.max_tokens), rung)) is not None:
+            message = f"The model {rung.name!r} lacks {missing.what}"
+            raise InvalidRequest(message, param=missing.param)
+        only = self._ungated(rank, ASKED_BY_NAME)
+        return Plan((only,), ASKED_BY_NAME, call.deadline, gated=False)
+
+    def _ceiling(self, request: ChatRequest, call: Call, task_max: str | None) -> _Ceiling:
+        """The lowest of all caps."""
+        found = _Ceiling(len(self._rungs) - 1, "")
+        asked = request.stepwell.max_tier if request.stepwell is not None else None
+        for name, whose in (
+            (call.max_tier, "the key or the request"),
+            (asked, "the request"),
+            (task_max, "the task"),
+        ):
+            if name is None:
+                continue
+            rank = self._ranks.get(name)
+            if rank is None:
+                message = f"max_tier: no tier {name!r}; known: {', '.join(self._ranks)}"
+                raise InvalidRequest(message, param="stepwell.max_tier")
+            if rank < found.rank:
+                found = _Ceiling(rank, f"{whose} allows no tier above {name!r}")
+        return found
+
+    def _eligible(self, needs: Needs, ceiling: _Ceiling) -> tuple[list[int], list[Skipped]]:
+        ranks, skipped = [], []
+        param = "messages"
+        for rank, rung in enumerate(self._rungs):
+            if rank > ceiling.rank:
+                skipped.append(Skipped(rung.name, ceiling.reason))
+            elif (missing := lack(needs, rung)) is not None:
+                skipped.append(Skipped(rung.name, f"lacks {missing.what}"))
+                param = missing.param
+            else:
+                ranks.append(rank)
+        if not ranks:
+            why = "; ".join(f"{s.tier}: {s.reason}" for s in skipped)
+            raise InvalidRequest(f"No allowed tier can answer this request: {why}", param=param)
+        return ranks, skipped
+
+    def _start(self, eligible: list[int], needs: Needs, task: TaskSettings) -> tuple[int, str]:
+        """The index in `eligible` to start at, and why."""
+        if task.start is not None:
+            wanted = self._ranks[task.start]
+            for index, rank in enumerate(eligible):
+                if rank == wanted:
+                    return index, f"start tier of task {task.name!r}"
+                if rank > wanted:
+                    return index, f"task {task.name!r} starts at {task.start!r}, not eligible here"
+            return len(eligible) - 1, f"highest allowed below start tier {task.start!r}"
+        best, cost = 0, self._cost(eligible[0], needs)
+        for index, rank in enumerate(eligible[1:], start=1):
+            other = self._cost(rank, needs)
+            if cost is not None and other is not None and other < cost:
+                best, cost = index, other
+        if cost is None:
+            return best, "first eligible tier: its price is unknown"
+        return best, f"cheapest by expected cost: ${cost:.2g}"
+
+    def _cost(self, rank: int, needs: Needs) -> float | None:
+        rate = self._rates[rank]
+        if rate is None:
+            return None
+        output = min(needs.output_tokens, self._rungs[rank].settings.output.max_tokens)
+        return rate.cost(needs.prompt_tokens, output * needs.choices)
+
+    def _planned(self, rank: int, task: TaskSettings, *, last: bool) -> PlannedTier:
+        rung = self._rungs[rank]
+        gate = gate_for(rung.settings, task)
+        if last:
+            return self._ungated(rank, LAST_TIER)
+        if task.gate == "off":
+            return self._ungated(rank, GATE_OFF)
+        if gate is None:
+            return self._ungated(rank, NO_GATE)
+        if not rung.ability.logprobs:
+            return self._ungated(rank, NO_LOGPROBS)
+        settings = rung.settings
+        return PlannedTier(rung.name, rank, settings.deadline_s, settings.retries, gate, "gated")
+
+    def _fallback(self, rank: int, task: TaskSettings) -> PlannedTier:
+        return self._planned(rank, task, last=True)
+
+    def _ungated(self, rank: int, reason: str) -> PlannedTier:
+        settings = self._rungs[rank].settings
+        return PlannedTier(settings.name, rank, settings.deadline_s, settings.retries, None, reason)
+
+
+def _rate(rung: Rung) -> _Rate | None:
+    if rung.price is None:
+        return None
+    prompt = rung.price.cost(Usage(prompt_tokens=MTOK))
+    completion = rung.price.cost(Usage(completion_tokens=MTOK))
+    return _Rate(float(prompt) / MTOK, float(completion) / MTOK)

@@ -1,0 +1,193 @@
+"""Spot checks: a share of the accepted cheap answers is answered again by a reference tier, in the
+background, and the two are compared. Both go to the outcomes log, from which gates are calibrated.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from router.asking import tier_request, whole_request, within
+from router.budget import DailyBudget, SpentToday
+from router.compare import Comparison, compare
+from router.outcomes import OutcomesLog, checked
+from router.planner import Planner
+from router.route import Accepted
+from router.rung import Rung
+from router.validators.implied import for_request
+from serving.backend import Call
+from serving.costs.estimate import upper_bound
+from serving.errors import StepwellError
+from serving.settings.tasks import SpotCheckBudget
+from serving.wire.chat import ChatRequest
+from serving.wire.completion import Completion
+
+MAX_REQUEST_CHARS = 200_000
+"""Longer requests are not checked: a queue of them would hold too much memory."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    accepted: Accepted
+    reference: Rung
+
+
+class SpotChecker:
+    """`offer` hears of accepted answers. Checks wait in a bounded queue, a few run at a time, and
+    together they stay below a daily cap in USD; what does not fit is dropped and counted in
+    `dropped` by reason. A reference whose price is unknown cannot be capped, so it is not asked.
+    """
+
+    def __init__(
+        self,
+        rungs: Sequence[Rung],
+        *,
+        planner: Planner,
+        settings: SpotCheckBudget,
+        log: OutcomesLog,
+        spent_today: SpentToday,
+    ) -> None:
+        self._rungs = {rung.name: rung for rung in rungs}
+        self._order = [rung.name for rung in rungs]
+        self._planner = planner
+        self._settings = settings
+        self._log = log
+        self._budget = DailyBudget(settings.max_usd_per_day, spent_today)
+        self._queue: deque[_Job] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self.dropped: Counter[str] = Counter()
+
+    def offer(self, accepted: Accepted) -> None:
+        """Returns at once; whether the answer is checked follows from its request id."""
+        task = accepted.task
+        if task.critical or not drawn(accepted.call.request_id, task.spot_check.share):
+            return
+        name = self._planner.reference(accepted.request, accepted.call, task)
+        if name is not None and self._order.index(name) <= self._order.index(accepted.tier):
+            return
+        reason = self._obstacle(name, accepted.request)
+        if reason is not None or name is None:
+            self.dropped[reason or "no_reference"] += 1
+            return
+        self._queue.append(_Job(accepted, self._rungs[name]))
+        if len(self._workers) < self._settings.max_concurrent:
+            worker = asyncio.create_task(self._work(), name="spot-check")
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+
+    async def close(self, timeout_s: float) -> None:
+        """Takes no more, waits for what is queued and running, and gives the rest up in time."""
+        self._closing = True
+        workers = tuple(self._workers)
+        if workers:
+            _, late = await asyncio.wait(workers, timeout=timeout_s)
+            for worker in late:
+                worker.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+            self.dropped["shutdown"] += len(late)
+        self.dropped["shutdown"] += len(self._queue)
+        self._queue.clear()
+
+    def _obstacle(self, reference: str | None, request: ChatRequest) -> str | None:
+        """Why an answer that was drawn is not checked, None where it is."""
+        if self._closing:
+            return "shutdown"
+        if reference is None:
+            return "no_reference"
+        if self._rungs[reference].price is None:
+            return "unpriced"
+        if len(self._queue) >= self._settings.max_queued:
+            return "queue_full"
+        return (
+            "too_long" if sum(len(m.text) for m in request.messages) > MAX_REQUEST_CHARS else None
+        )
+
+    async def _work(self) -> None:
+        while self._queue:
+            job = self._queue.popleft()
+            try:
+                await self._check(job)
+            except Exception as error:  # one check must not end the worker
+                self.dropped["error"] += 1
+                # The message may quote what was to be stored, so only its kind is told.
+                _log.error("spot_check_failed", error=type(error).__name__)
+
+    async def _check(self, job: _Job) -> None:
+        accepted, reference = job.accepted, job.reference
+        request = whole_request(accepted.request)
+        request = tier_request(request, accepted.task, reference, read_logprobs=True)
+        limits = (reference.settings.output.max_tokens, request.output_limit)
+        most = upper_bound(
+            request, output=None, max_output_tokens=min(v for v in limits if v is not None)
+        )
+        assert reference.price is not None
+        usd = reference.price.upper_bound(most)
+        if not await self._budget.set_aside(usd):
+            self.dropped["budget"] += 1
+            return
+        call = _call(job)
+        try:
+            completion = await _ask(job, request, call)
+        finally:
+            cost = call.trace.cost_usd
+            self._budget.settle(usd, usd if cost is None else cost)
+        if completion is None:
+            self.dropped["reference_failed"] += 1
+            return
+        comparison = await asyncio.to_thread(_compare, accepted, completion)
+        attempt = next(iter(call.trace.attempts), None)
+        if attempt is not None:
+            attempt.judge("compared", comparison.word)
+        record = checked(accepted, reference.name, completion, attempt, comparison)
+        await self._log.add(record)
+
+
+def drawn(request_id: str, share: float) -> bool:
+    """A draw that comes out alike whenever it is made for this request."""
+    digest = hashlib.blake2b(request_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) < share * 2**64
+
+
+def _call(job: _Job) -> Call:
+    """A call of its own, with its own trace: it is not part of the client's request."""
+    asked = job.accepted.call
+    return Call(
+        request_id=asked.request_id,
+        tenant=asked.tenant,
+        deadline=time.monotonic() + job.reference.settings.deadline_s,
+        key_id=asked.key_id,
+        feature=asked.feature,
+        task=asked.task,
+        session=asked.session,
+        step=asked.step,
+        kind="spot_check",
+    )
+
+
+async def _ask(job: _Job, request: ChatRequest, call: Call) -> Completion | None:
+    """The reference's answer, None where it gave none. It is asked once."""
+    try:
+        async with within(call.remaining, job.reference.name):
+            completion = await job.reference.backend.complete(request, call)
+    except StepwellError as error:
+        for attempt in call.trace.attempts:
+            attempt.judge("failed", error.code or "tier_error")
+        return None
+    return completion if completion.choices else None
+
+
+def _compare(accepted: Accepted, completion: Completion) -> Comparison:
+    return compare(
+        accepted.completion.first,
+        completion.first,
+        how=accepted.task.spot_check,
+        validators=for_request(accepted.request, accepted.task),
+        request=accepted.request,
+    )

@@ -1,0 +1,83 @@
+"""The HTTP API as an ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.api.chat import chat_endpoint
+from serving.api.completions import completions_endpoint
+from serving.api.desk import Desk, error_response
+from serving.api.exchange import Exchange
+from serving.api.front_door import FrontDoor
+from serving.api.models import model_endpoint, models_endpoint
+from serving.api.ops import health_endpoint, metrics_endpoint, ready_endpoint
+from serving.api.service import Service
+from serving.errors import StepwellError
+
+ROUTES = (
+    ("POST", "/v1/chat/completions", chat_endpoint),
+    ("POST", "/v1/completions", completions_endpoint),
+    ("GET", "/v1/models", models_endpoint),
+    ("GET", "/v1/models/{name:path}", model_endpoint),
+    ("GET", "/health", health_endpoint),
+    ("GET", "/ready", ready_endpoint),
+    ("GET", "/metrics", metrics_endpoint),
+)
+
+
+def create_app(service: Service) -> FastAPI:
+    """The API in front of `service`. Endpoints read, parse and check their bodies themselves, so
+    they are plain routes; nothing is generated from them.
+    """
+    desk = Desk.of(service)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001  # FastAPI's signature
+        await service.startup()
+        yield
+        desk.doors.close()
+        drain_s = service.settings.server.drain_s
+        if not await desk.doors.empty(drain_s):
+            _warn_undrained(desk.doors.inside, drain_s)
+        await service.shutdown()
+
+    app = FastAPI(
+        title="Stepwell",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    for method, path, endpoint in ROUTES:
+        app.add_route(path, endpoint(desk), methods=[method], include_in_schema=False)
+    for error in (StepwellError, HTTPException, RequestValidationError):
+        app.add_exception_handler(error, _on_error)
+    app.add_middleware(FrontDoor, desk=desk)
+    app.state.desk = desk
+    return app
+
+
+def drain(app: FastAPI) -> None:
+    """From now on new requests are refused with 503 and `/ready` says so; those inside go on. For
+    a signal handler: returns at once.
+    """
+    desk = app.state.desk
+    assert isinstance(desk, Desk)
+    desk.doors.close()
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    return error_response(error, Exchange.of(request.scope))
+
+
+def _warn_undrained(inside: int, drain_s: float) -> None:
+    structlog.get_logger("stepwell.api").warning(
+        "requests_cut_by_shutdown", requests=inside, drain_s=drain_s
+    )

@@ -1,0 +1,106 @@
+"""From a checked body to a `Call`: names resolved, the key's limits applied, tags collected."""
+
+from serving.api.auth import Caller
+from serving.api.exchange import Exchange
+from serving.backend import Call, Trace
+from serving.errors import Forbidden, InvalidRequest, NotFound
+from serving.settings.root import Settings
+from serving.wire.chat import ChatRequest
+
+MAX_TAG_CHARS = 128
+
+
+def call_for(
+    request: ChatRequest, exchange: Exchange, settings: Settings
+) -> tuple[ChatRequest, Call]:
+    """The request as the backend shall see it (its `model` is `auto` or a tier, its output within
+    the key's limit) and who asks for it, until when. Raises `ClientError`.
+    """
+    caller = exchange.caller
+    assert caller is not None, "a request is authenticated before it becomes a call"
+    request = _resolved(request, settings)
+    request = _within(request, caller)
+    options = request.options
+    deadline_s = settings.request_deadline_s
+    if options.deadline_ms is not None:
+        deadline_s = min(deadline_s, options.deadline_ms / 1_000)
+    return request, Call(
+        request_id=exchange.request_id,
+        tenant=caller.tenant,
+        deadline=exchange.started + deadline_s,
+        key_id=caller.key_id,
+        feature=_tag(request, "feature", options.feature),
+        task=_tag(request, "task", options.task),
+        session=_tag(request, "session", options.session),
+        step=_tag(request, "step", options.step),
+        max_tier=_max_tier(request, caller, settings),
+        trace=Trace(started=exchange.started),
+    )
+
+
+def _resolved(request: ChatRequest, settings: Settings) -> ChatRequest:
+    model = settings.aliases.get(request.model, request.model)
+    if model != "auto" and all(model != tier.name for tier in settings.tiers):
+        raise NotFound(
+            f"The model '{model[:64]}' does not exist. GET /v1/models lists those that do.",
+            param="model",
+            code="model_not_found",
+        )
+    return request if model == request.model else request.model_copy(update={"model": model})
+
+
+def _within(request: ChatRequest, caller: Caller) -> ChatRequest:
+    """More output than the key allows is refused where it was asked for, and capped where the
+    client left it open.
+    """
+    most = caller.limits.max_output_tokens
+    if most is None:
+        return request
+    for name, asked in (
+        ("max_completion_tokens", request.max_completion_tokens),
+        ("max_tokens", request.max_tokens),
+    ):
+        if asked is not None and asked > most:
+            raise InvalidRequest(
+                f"Invalid value for '{name}': this API key allows {most} at most, got {asked}.",
+                param=name,
+                code="above_limit",
+            )
+    if request.output_limit is not None:
+        return request
+    return request.model_copy(update={"max_completion_tokens": most})
+
+
+def _max_tier(request: ChatRequest, caller: Caller, settings: Settings) -> str | None:
+    """The lower of what the key and the request allow; None where neither says."""
+    order = [tier.name for tier in settings.tiers]
+    asked, allowed = request.options.max_tier, caller.limits.max_tier
+    if asked is not None and asked not in order:
+        raise InvalidRequest(
+            f"Invalid value for 'stepwell.max_tier': there is no such tier; "
+            f"known: {', '.join(order)}.",
+            param="stepwell.max_tier",
+            code="invalid_value",
+        )
+    named = request.model != "auto"
+    if named and allowed is not None and order.index(request.model) > order.index(allowed):
+        raise Forbidden(f"This API key may use tiers up to '{allowed}'.", param="model")
+    bounds = [name for name in (asked, allowed) if name is not None]
+    return min(bounds, key=order.index, default=None)
+
+
+def _tag(request: ChatRequest, name: str, own: str | None) -> str | None:
+    """A tag of the ledger: the `stepwell` object's, else OpenAI's metadata's. None where empty."""
+    tag, param = own, f"stepwell.{name}"
+    if tag is None:
+        tag, param = (request.metadata or {}).get(name), f"metadata.{name}"
+    if not tag:
+        return None
+    if len(tag) > MAX_TAG_CHARS or not tag.isprintable():
+        raise InvalidRequest(
+            f"Invalid value for '{param}': a tag has at most {MAX_TAG_CHARS} characters, "
+            f"all of them printable.",
+            param=param,
+            code="invalid_value",
+        )
+    return tag

@@ -1,0 +1,118 @@
+"""Message content as Anthropic's blocks: text, images and documents, with cache breakpoints."""
+
+import re
+from typing import Any
+
+from serving.errors import InvalidRequest, TierRejected
+from serving.wire.chat import ContentPart, Message
+
+Block = dict[str, Any]
+
+IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+_DATA_URL = re.compile(r"data:([a-zA-Z0-9.+/-]+)((?:;[a-zA-Z0-9=.+-]+)*);base64,", re.ASCII)
+# OpenAI's breakpoints name longer times than Claude's caches keep; an hour is the nearest.
+_BREAKPOINT_TTL = {"30m": "1h", "12h": "1h"}
+
+
+def text_block(text: str) -> Block:
+    return {"type": "text", "text": text}
+
+
+def cache_control(carrier: ContentPart | Message | Any) -> Block | None:
+    """The breakpoint that a part, message or tool carries: Anthropic's `cache_control` as it is,
+    OpenAI's `prompt_cache_breakpoint` translated; None where there is none.
+    """
+    extra = getattr(carrier, "model_extra", None) or {}
+    found = extra.get("cache_control")
+    if isinstance(found, dict) and found.get("type") == "ephemeral":
+        ttl = found.get("ttl")
+        return {"type": "ephemeral", "ttl": ttl} if ttl in {"5m", "1h"} else {"type": "ephemeral"}
+    explicit = extra.get("prompt_cache_breakpoint")
+    if isinstance(explicit, dict) and explicit.get("mode") == "explicit":
+        ttl = _BREAKPOINT_TTL.get(str(explicit.get("ttl")))
+        return {"type": "ephemeral", "ttl": ttl} if ttl else {"type": "ephemeral"}
+    return None
+
+
+def mark(blocks: list[Block], control: Block | None) -> None:
+    """Puts a breakpoint on the last block that can carry one; one that stands there stays."""
+    if control is None:
+        return
+    for block in reversed(blocks):
+        if block["type"] not in {"thinking", "redacted_thinking"}:
+            block.setdefault("cache_control", control)
+            return
+
+
+def content_blocks(message: Message, where: str) -> list[Block]:
+    """The blocks of a message's content. Text without a visible character is left out, since
+    Claude refuses it; a breakpoint it carried moves to the block before it.
+    """
+    if message.content is None:
+        return []
+    if isinstance(message.content, str):
+        blocks = [text_block(message.content)] if message.content.strip() else []
+        mark(blocks, cache_control(message))
+        return blocks
+    blocks = []
+    for i, part in enumerate(message.content):
+        made = _part(part, f"{where}.content.{i}")
+        control = cache_control(part)
+        if made is None:
+            mark(blocks, control)
+            continue
+        if control is not None:
+            made["cache_control"] = control
+        blocks.append(made)
+    mark(blocks, cache_control(message))
+    return blocks
+
+
+def _part(part: ContentPart, where: str) -> Block | None:
+    if part.type in {"text", "refusal"}:
+        text = part.text if part.type == "text" else (part.model_extra or {}).get("refusal")
+        return text_block(text) if isinstance(text, str) and text.strip() else None
+    if part.type == "image_url":
+        return _image(part, where)
+    if part.type == "file":
+        return _file(part, where)
+    raise TierRejected(f"Claude takes no content part of type {part.type!r}", param=where)
+
+
+def _image(part: ContentPart, where: str) -> Block:
+    image = (part.model_extra or {}).get("image_url")
+    url = image.get("url") if isinstance(image, dict) else image
+    if not isinstance(url, str) or not url:
+        raise InvalidRequest("a part of type 'image_url' needs 'image_url.url'", param=where)
+    if url.startswith("https://"):
+        return {"type": "image", "source": {"type": "url", "url": url}}
+    if url.startswith("http://"):
+        raise TierRejected("Claude fetches images by https only", param=where)
+    media, data = _data_url(url, where)
+    if media not in IMAGE_TYPES:
+        allowed = ", ".join(sorted(IMAGE_TYPES))
+        raise TierRejected(f"Claude takes images of {allowed}, not {media}", param=where)
+    return {"type": "image", "source": {"type": "base64", "media_type": media, "data": data}}
+
+
+def _file(part: ContentPart, where: str) -> Block:
+    file = (part.model_extra or {}).get("file")
+    data = file.get("file_data") if isinstance(file, dict) else None
+    if not isinstance(file, dict) or not isinstance(data, str):
+        raise TierRejected("Claude takes a file by its 'file_data', not by its id", param=where)
+    media, content = _data_url(data, where)
+    if media != "application/pdf":
+        raise TierRejected(f"Claude takes files of application/pdf, not {media}", param=where)
+    source = {"type": "base64", "media_type": media, "data": content}
+    block: Block = {"type": "document", "source": source}
+    if isinstance(file.get("filename"), str) and file["filename"]:
+        block["title"] = file["filename"][:500]
+    return block
+
+
+def _data_url(url: str, where: str) -> tuple[str, str]:
+    """Media type and base64 text of a data URL."""
+    match = _DATA_URL.match(url)
+    if match is None:
+        raise InvalidRequest("expected an https URL or 'data:<type>;base64,…'", param=where)
+    return match.group(1).lower(), url[match.end() :]

@@ -1,0 +1,165 @@
+"""The one way to the database: an async engine on SQLite or PostgreSQL, its schema up to date."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import URL, AsyncAdaptedQueuePool, event
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from serving.errors import ConfigError
+from serving.storage import url as urls
+from serving.storage.json import dumps
+from serving.storage.migrate import migrate
+
+BUSY_TIMEOUT_MS = 10_000
+CONNECT_TIMEOUT_S = 10
+COMMAND_TIMEOUT_S = 60
+OPEN_ATTEMPTS = 20
+
+
+class Database:
+    """An open database. `begin()` is for writes, `read()` for reads; both are transactions."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Use `open`, which also brings the schema up to date."""
+        self.engine = engine
+        # SQLite has one writer at a time. Waiting in line here is fair and prompt; its own busy
+        # handler polls, and starves some under load.
+        sqlite = engine.dialect.name == "sqlite"
+        self._turn: AbstractAsyncContextManager[None] = asyncio.Lock() if sqlite else nullcontext()
+
+    @classmethod
+    async def open(cls, url: str, *, must_exist: bool = False) -> Self:
+        """The database at `url` (sqlite:///… or postgresql://…), its schema at this version's.
+
+        Several processes may open one database at once. A SQLite file and its folder are made
+        unless `must_exist`. `ConfigError` says what to do where the URL is wrong, the driver is
+        missing, the database cannot be reached or its schema is newer than this code.
+        """
+        parsed = urls.parse(url)
+        file = urls.sqlite_file(parsed)
+        if file is not None:
+            await asyncio.to_thread(_prepare_file, file, must_exist)
+        self = cls(_engine(parsed))
+        try:
+            await self._migrate()
+        except Exception as error:
+            await self.close()
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(_explain(parsed, error)) from None
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.engine.dialect.name
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that writes: committed at the end, rolled back on an exception.
+
+        On SQLite it holds the one write lock from the start, so keep it short.
+        """
+        async with self._turn, self.engine.connect() as connection:
+            writing = await connection.execution_options(sqlite_begin="IMMEDIATE")
+            async with writing.begin():
+                yield writing
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads, all of it from one snapshot; it waits for no writer."""
+        async with self.engine.connect() as connection:
+            if self.dialect == "postgresql":
+                await connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            yield connection
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    async def _migrate(self) -> None:
+        for attempt in range(OPEN_ATTEMPTS):
+            try:
+                async with self.begin() as connection:
+                    await migrate(connection)
+            except Exception as error:
+                # Switching a new file to WAL fails at once, whatever the busy timeout, while
+                # another process is switching it too.
+                if "database is locked" not in str(error) or attempt == OPEN_ATTEMPTS - 1:
+                    raise
+                await asyncio.sleep(0.05 * (attempt + 1))
+            else:
+                return
+
+
+def _engine(url: URL) -> AsyncEngine:
+    options: dict[str, Any] = {"json_serializer": dumps}
+    if url.get_backend_name() == "postgresql":
+        timeouts = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S}
+        options |= {"connect_args": timeouts, "pool_pre_ping": True}
+    elif urls.sqlite_file(url) is None:
+        # A database in memory lives in its connection, so there must be exactly one.
+        options |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
+    try:
+        engine = create_async_engine(url, **options)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"storage.url: {url.get_backend_name()} needs the Python package '{error.name}':"
+            " pip install 'stepwell[postgres]'"
+        ) from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _configure_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own transactions leave DDL out; `_begin_sqlite` begins them instead.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _prepare_file(file: Path, must_exist: bool) -> None:
+    try:
+        if must_exist and not file.is_file():
+            raise ConfigError(f"{file}: there is no database yet; start `stepwell serve` first")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)  # tenants and audited requests are nobody else's business
+    except OSError as error:
+        raise ConfigError(
+            f"storage.url: cannot write {file}: {error.strerror or error}; choose a path that this"
+            " user may write, or set STEPWELL_DATA_DIR"
+        ) from None
+
+
+def _explain(url: URL, error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    reason = (str(cause) or type(cause).__name__).strip().splitlines()[0]
+    for secret in urls.secrets(url):
+        reason = reason.replace(secret, "***")
+    if isinstance(error, TypeError):
+        advice = "check the parameters behind the '?' of the URL"
+    elif url.get_backend_name() == "postgresql":
+        advice = "check that it runs and that host, port, user, password and database are right"
+    else:
+        advice = "check that the file is a SQLite database that this user may write"
+    return f"storage.url: cannot open {urls.shown(url)}: {reason}; {advice}"

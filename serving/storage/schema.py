@@ -1,0 +1,81 @@
+"""The tables, as the newest migration leaves them (a test compares the two)."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+from serving.storage.types import Moment, Money
+
+metadata = MetaData()
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("request_id", String(128), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("created_at", Moment, nullable=False, index=True),
+    Column("tenant", String(128), nullable=False),
+    Column("key_id", String(128)),
+    Column("feature", String(128)),
+    Column("task", String(128)),
+    Column("session", String(128)),
+    Column("step", String(128)),
+    Column("tier", String(128), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("cache_write_1h_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("usage_estimated", Boolean, nullable=False),
+    Column("cost", Money),  # null: the price is unknown
+    Column("baseline_cost", Money),
+    Column("latency_ms", Float),
+    Column("ttft_ms", Float),
+    Column("outcome", String(16), nullable=False),  # `Outcome`, or 'intent': not settled yet
+    Column("reason", Text, nullable=False),
+    Column("error", String(128)),
+    Index("ix_attempts_tenant_created_at", "tenant", "created_at"),
+    Index("ix_attempts_session_created_at", "session", "created_at"),
+    Index("ix_attempts_kind_created_at", "kind", "created_at"),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("request_id", String(128), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("tenant", String(128), nullable=False),
+    Column("task", String(128)),
+    Column("prompt", Text),  # null unless the task stores text
+    Column("tiers", JSON, nullable=False),
+    Column("agreed", Boolean),  # null: the two answers could not be compared
+    Column("compared_by", String(32), nullable=False),
+    Index("ix_outcomes_created_at_id", "created_at", "id"),
+)
+
+audits = Table(
+    "audits",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("request_id", String(128), nullable=False, index=True),
+    Column("created_at", Moment, nullable=False, index=True),
+    Column("tenant", String(128), nullable=False),
+    Column("task", String(128)),
+    Column("request", JSON, nullable=False),
+    Column("response", JSON(none_as_null=True)),  # null: no answer was given
+    Column("trace", JSON, nullable=False),
+)

@@ -1,0 +1,168 @@
+"""What `check` finds, one cause at a time."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from deploy.cli.findings import Finding, Surroundings, collect
+from serving.costs.price import Price, Rates
+from serving.errors import ConfigError
+from serving.settings.root import Settings
+
+PRICE = Price(Rates(*[Decimal("1e-6")] * 5), source="a test", since=date(2026, 1, 1))
+MOCK: dict[str, Any] = {"name": "mock", "model": "m", "backend": {"engine": "mock"}}
+CLAUDE: dict[str, Any] = {"name": "claude", "model": "c", "backend": {"engine": "anthropic"}}
+EMULATED: dict[str, Any] = {
+    "name": "emulated",
+    "model": "c",
+    "backend": {"engine": "anthropic", "base_url": "emulator", "emulated": {"engine": "mock"}},
+}
+GPU = {"kind": "gpu", "gpu_hour": 2, "prefill_tokens_per_s": 1, "decode_tokens_per_s": 1}
+
+
+def local(**backend: Any) -> dict[str, Any]:
+    engine = {"engine": "openai", "base_url": "http://127.0.0.1:9000/v1", "logprobs": True}
+    return {"name": "local", "model": "m", "backend": engine | backend, "price": GPU, "gate": {}}
+
+
+def findings(
+    *tiers: dict[str, Any],
+    installed: tuple[str, ...] = ("anthropic", "asyncpg"),
+    secrets: tuple[str, ...] = ("ANTHROPIC_API_KEY",),
+    gpu: bool = True,
+    storage: str | ConfigError = "sqlite",
+    unpriced: tuple[str, ...] = (),
+    **settings: Any,
+) -> dict[tuple[str, str], str]:
+    """Messages by level and place."""
+
+    def secret(env: str | None, file: str | None) -> str | None:
+        if file is not None:
+            raise ConfigError(f"{file}: cannot read the secret: No such file")
+        return "sw" if env in secrets else None
+
+    around = Surroundings(lambda module: module in installed, secret, gpu, storage)
+    whole = Settings.model_validate({"tiers": list(tiers), **settings})
+    prices = {t.name: None if t.name in unpriced else PRICE for t in whole.tiers}
+    found = collect(whole, prices, around)
+    assert len({(f.level, f.where, f.message) for f in found}) == len(found)
+    return {(f.level, f.where): f.message for f in found}
+
+
+def errors(found: dict[tuple[str, str], str]) -> list[tuple[str, str]]:
+    return [(where, message) for (level, where), message in found.items() if level == "error"]
+
+
+def test_a_real_tier_with_all_it_needs_has_no_error() -> None:
+    assert errors(findings(local(), CLAUDE)) == []
+
+
+def test_a_missing_key_is_named() -> None:
+    assert errors(findings(MOCK, CLAUDE, secrets=())) == [
+        ("tiers.claude.backend", "no API key: set ANTHROPIC_API_KEY")
+    ]
+    named = local(api_key_env="MY_KEY")
+    assert errors(findings(named, MOCK)) == [("tiers.local.backend", "no API key: set MY_KEY")]
+    filed = {**CLAUDE, "backend": {"engine": "anthropic", "api_key_file": "/run/none"}}
+    ((_, message),) = errors(findings(filed))
+    assert "/run/none: cannot read" in message
+
+
+def test_emulated_claude_needs_the_sdk_and_no_key() -> None:
+    assert errors(findings(EMULATED, secrets=())) == []
+    ((where, message),) = errors(findings(EMULATED, secrets=(), installed=()))
+    assert where == "tiers.emulated"
+    assert "pip install 'stepwell[anthropic]'" in message
+
+
+def test_a_gpu_is_missed_only_where_a_tier_would_need_one() -> None:
+    assert ("warning", "tiers.local.backend") in findings(local(), gpu=False)
+    assert ("warning", "tiers.local.backend") not in findings(local(), gpu=True)
+    elsewhere = local(base_url="http://gpu-box:9000/v1")
+    assert ("warning", "tiers.local.backend") not in findings(elsewhere, gpu=False)
+    assert not any("GPU" in m for m in findings({**MOCK, "price": GPU}, gpu=False).values())
+
+
+def test_simulated_tiers_are_named() -> None:
+    found = findings(MOCK, EMULATED, CLAUDE)
+    assert ("note", "tiers.mock") in found
+    assert ("note", "tiers.emulated") in found
+    assert ("note", "tiers.claude") not in found
+
+
+def test_an_unknown_price_is_a_warning() -> None:
+    found = findings(MOCK, CLAUDE, unpriced=("mock", "claude"))
+    assert "savings" not in found["warning", "tiers.mock.price"]
+    assert "savings" in found["warning", "tiers.claude.price"], "it is the baseline"
+
+
+def test_an_uncalibrated_gate_of_a_real_tier_is_a_warning() -> None:
+    assert "not calibrated" in findings(local(), CLAUDE)["warning", "tiers.local.gate"]
+    calibrated = {**local(), "gate": {"calibrated": True}}
+    assert ("warning", "tiers.local.gate") not in findings(calibrated, CLAUDE)
+    assert ("warning", "tiers.mock.gate") not in findings({**MOCK, "gate": {}}, CLAUDE)
+    assert ("warning", "tiers.local.gate") not in findings(local()), "the last tier is not gated"
+    task = {"name": "faq", "gates": {"local": {}}}
+    found = findings(calibrated, CLAUDE, tasks=[task])
+    assert ("warning", "tasks.faq.gates.local") in found
+
+
+def test_tiers_that_no_gate_judges_say_so() -> None:
+    assert "no logprobs" in findings(CLAUDE, MOCK)["off", "tiers.claude.gate"]
+    assert (
+        "no confidence gate" in findings({**local(), "gate": None}, MOCK)["off", "tiers.local.gate"]
+    )
+    assert "no effect" in findings(local(logprobs=False), MOCK)["warning", "tiers.local.gate"]
+
+
+def test_what_is_off_is_said_with_its_reason() -> None:
+    found = findings(MOCK, CLAUDE)
+    assert "no task opts in" in found["off", "cache"]
+    assert "no task has a share" in found["off", "spot_checks"]
+    assert "no API keys" in found["off", "keys"]
+    tuned = {"name": "default", "cache": {"enabled": True}, "spot_check": {"share": 0.1}}
+    on = findings(MOCK, CLAUDE, default_task=tuned)
+    assert ("off", "cache") not in on
+    assert ("off", "spot_checks") not in on
+    starved = findings(
+        MOCK,
+        CLAUDE,
+        default_task=tuned,
+        cache={"max_bytes": 0},
+        spot_checks={"max_usd_per_day": 0},
+        mode="observe",
+    )
+    assert "max_bytes is 0" in starved["off", "cache"]
+    assert "max_usd_per_day is 0" in starved["off", "spot_checks"]
+    assert "claude" in starved["off", "mode"]
+    assert "nothing to escalate to" in findings(MOCK)["off", "tiers"]
+
+
+def test_storage_that_cannot_be_opened_is_an_error() -> None:
+    ((where, message),) = errors(findings(MOCK, storage="postgresql", installed=()))
+    assert where == "storage"
+    assert "stepwell[postgres]" in message
+    assert errors(findings(MOCK, storage="postgresql")) == []
+    unset = ConfigError("storage.url_env: the variable DB is not set")
+    assert errors(findings(MOCK, storage=unset)) == [("storage", unset.message)]
+
+
+@pytest.mark.parametrize("disabled", [True, False])
+def test_keys_that_let_nobody_in(disabled: bool) -> None:
+    key = {"id": "k", "tenant": "t", "hash": "sha256:" + "0" * 64, "disabled": disabled}
+    found = findings(MOCK, keys=[key])
+    assert (("error", "keys") in found) is disabled
+    assert ("off", "keys") not in found
+
+
+def test_text_that_is_stored_or_logged_is_said() -> None:
+    task = {"name": "default", "spot_check": {"share": 0.1, "store_text": True}}
+    found = findings(MOCK, CLAUDE, default_task=task, log={"prompts": True})
+    assert ("warning", "log.prompts") in found
+    assert ("note", "tasks.default.spot_check") in found
+
+
+def test_findings_are_values() -> None:
+    assert Finding("off", "cache", "why") == Finding("off", "cache", "why")

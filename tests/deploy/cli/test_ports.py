@@ -1,0 +1,29 @@
+"""Claiming a port."""
+
+import socket
+
+import pytest
+
+from deploy.cli.ports import claim
+from serving.errors import ConfigError
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_a_free_port_is_claimed(host: str) -> None:
+    port = claim(host, 0, hint="")
+    assert port > 0
+    assert claim(host, port, hint="") == port
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"port {port} of 127.0.0.1 is in use; try --port"):
+            claim("127.0.0.1", port, hint="try --port")
+
+
+def test_an_address_that_is_not_ours() -> None:
+    with pytest.raises(ConfigError, match="port 80 of 192.0.2.1 can't be used"):
+        claim("192.0.2.1", 80, hint="")
