@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from serving.backend import Ability, Backend
 from serving.engines.mock.engine import MockBackend, mock_ability
 from serving.engines.openai_compatible.adapter import OpenAICompatible, openai_ability
-from serving.hosted.anthropic import Anthropic, anthropic_ability
+from serving.hosted.anthropic import Anthropic, anthropic_ability, thinking_room
 from serving.hosted.emulator.app import create_emulator
 from serving.hosted.emulator.server import EmulatorServer
 from serving.settings.tiers import AnthropicEngine, MockEngine, TierSettings
@@ -37,7 +37,7 @@ def _open(tier: TierSettings, emulator: str | None, stack: AsyncExitStack) -> Ad
         case AnthropicEngine():
             claude = Anthropic(tier, base_url=emulator)
             stack.push_async_callback(claude.aclose)
-            return Adapter(claude, anthropic_ability(tier), claude.thinking_tokens)
+            return Adapter(claude, anthropic_ability(tier), thinking_room(tier))
         case _:
             server = OpenAICompatible(tier)
             stack.push_async_callback(server.aclose)

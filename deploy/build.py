@@ -30,6 +30,7 @@ from serving.costs.metered import Metered
 from serving.costs.rate_card import RateCard, tier_price
 from serving.costs.spent import spent_today
 from serving.engines.fit import Fit
+from serving.settings.keys import Anonymous
 from serving.settings.root import Settings
 from serving.settings.tasks import TaskSettings
 from serving.settings.tiers import TierSettings
@@ -49,7 +50,7 @@ async def opened(settings: Settings) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         database = await Database.open(database_url(settings))
         stack.push_async_callback(database.close)
-        metrics = Metrics(tenants={key.tenant for key in settings.keys})
+        metrics = Metrics(tenants={key.tenant for key in settings.keys} or {Anonymous().tenant})
         card = RateCard.load(Path(settings.rates) if settings.rates else None)
         ledger = await _ledger(settings, card, database, metrics, stack)
         adapters = await open_adapters(settings.tiers, stack)

@@ -66,7 +66,7 @@ def _listening_at(settings: Settings, host: str | None, port: int | None) -> Set
     update = {k: v for k, v in (("host", host), ("port", port)) if v is not None}
     server = settings.server.model_copy(update=update)
     try:
-        return Settings.model_validate({**dict(settings), "server": server})
+        return Settings.model_validate({**vars(settings), "server": server})
     except ValueError as error:
         raise ConfigError(f"--host: {error}") from None
 

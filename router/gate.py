@@ -116,9 +116,7 @@ def _mean(signals: Signals) -> str:
 
 
 def _window(signals: Signals, gate: GateSettings) -> str:
-    return (
-        f"lowest window of {gate.window} tokens {signals.min_window:.3f} < {gate.min_window:.3f}"
-    )
+    return f"lowest window of {gate.window} tokens {signals.min_window:.3f} < {gate.min_window:.3f}"
 
 
 def _named(reason: str, gate: GateSettings) -> str:

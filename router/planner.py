@@ -4,7 +4,7 @@ Pure: a plan follows from the request, the call, the task and the rungs alone. T
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from router.gate import GATE_OFF, NO_GATE, NO_LOGPROBS, gate_for
 from router.needs import Needs, lack, needs_of
@@ -20,6 +20,7 @@ AUTO = "auto"
 LAST_TIER = "the last allowed tier: nothing to escalate to"
 ASKED_BY_NAME = "the tier was asked for by name"
 BELOW_START = "only asked when every tier from the start tier up is down"
+PINNED = "critical: pinned to the most expensive allowed tier"
 MTOK = 1_000_000
 
 
@@ -50,6 +51,12 @@ class Planner:
         self._aliases = dict(aliases or {})
         self._ranks = {rung.name: rank for rank, rung in enumerate(self._rungs)}
         self._rates = tuple(_rate(rung) for rung in self._rungs)
+        reasons = (LAST_TIER, GATE_OFF, NO_GATE, NO_LOGPROBS, ASKED_BY_NAME)
+        self._ungated = {reason: self._without_gate(reason) for reason in reasons}
+        self._gated = tuple(
+            replace(plain, gate=rung.settings.gate, gate_reason="gated")
+            for plain, rung in zip(self._ungated[NO_GATE], self._rungs, strict=True)
+        )
 
     def plan(self, request: ChatRequest, call: Call, task: TaskSettings) -> Plan:
         """`NotFound` for an unknown model; `Forbidden` for a tier by name above what is allowed;
@@ -81,19 +88,17 @@ class Planner:
         ceiling = self._ceiling(request, call, task.max)
         eligible, skipped = self._eligible(needs, ceiling)
         if task.critical:
-            start = len(eligible) - 1
-            reason = "critical: pinned to the most expensive allowed tier"
+            start, reason = len(eligible) - 1, PINNED
         else:
             start, reason = self._start(eligible, needs, task)
-        lower = range(start - 1, -1, -1)
-        last = len(eligible) - 1
-        fallbacks = [self._fallback(eligible[i], task) for i in lower] if not task.critical else []
-        skipped += [Skipped(self._rungs[eligible[i]].name, BELOW_START) for i in lower]
+        below, climb = eligible[:start][::-1], eligible[start:]
+        why = PINNED if task.critical else BELOW_START
+        skipped += [Skipped(self._rungs[rank].name, why) for rank in below]
         return Plan(
-            climb=tuple(
-                self._planned(eligible[i], task, last=i == last) for i in range(start, last + 1)
-            ),
-            fallbacks=tuple(fallbacks),
+            climb=tuple([self._planned(rank, task, last=rank == climb[-1]) for rank in climb]),
+            fallbacks=()
+            if task.critical
+            else tuple([self._planned(rank, task, last=True) for rank in below]),
             skipped=tuple(skipped),
             reason=reason,
             deadline=call.deadline,
@@ -113,7 +118,7 @@ class Planner:
         if (missing := lack(needs_of(request, task.max_tokens), rung)) is not None:
             message = f"The model {rung.name!r} lacks {missing.what}"
             raise InvalidRequest(message, param=missing.param)
-        only = self._ungated(rank, ASKED_BY_NAME)
+        only = self._ungated[ASKED_BY_NAME][rank]
         return Plan((only,), ASKED_BY_NAME, call.deadline, gated=False)
 
     def _ceiling(self, request: ChatRequest, call: Call, task_max: str | None) -> _Ceiling:
@@ -178,25 +183,26 @@ class Planner:
         return rate.cost(needs.prompt_tokens, output * needs.choices)
 
     def _planned(self, rank: int, task: TaskSettings, *, last: bool) -> PlannedTier:
+        if last:
+            return self._ungated[LAST_TIER][rank]
+        if task.gate == "off":
+            return self._ungated[GATE_OFF][rank]
         rung = self._rungs[rank]
         gate = gate_for(rung.settings, task)
-        if last:
-            return self._ungated(rank, LAST_TIER)
-        if task.gate == "off":
-            return self._ungated(rank, GATE_OFF)
         if gate is None:
-            return self._ungated(rank, NO_GATE)
+            return self._ungated[NO_GATE][rank]
         if not rung.ability.logprobs:
-            return self._ungated(rank, NO_LOGPROBS)
-        settings = rung.settings
-        return PlannedTier(rung.name, rank, settings.deadline_s, settings.retries, gate, "gated")
+            return self._ungated[NO_LOGPROBS][rank]
+        if gate is rung.settings.gate:
+            return self._gated[rank]
+        return replace(self._gated[rank], gate=gate)
 
-    def _fallback(self, rank: int, task: TaskSettings) -> PlannedTier:
-        return self._planned(rank, task, last=True)
-
-    def _ungated(self, rank: int, reason: str) -> PlannedTier:
-        settings = self._rungs[rank].settings
-        return PlannedTier(settings.name, rank, settings.deadline_s, settings.retries, None, reason)
+    def _without_gate(self, reason: str) -> tuple[PlannedTier, ...]:
+        """Every tier by rank, judged by validators only for this reason."""
+        return tuple(
+            PlannedTier(s.name, rank, s.deadline_s, s.retries, None, reason)
+            for rank, s in enumerate(rung.settings for rung in self._rungs)
+        )
 
 
 def _rate(rung: Rung) -> _Rate | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from router.gate import PrefixDecision, judge_prefix
+from router.gate import judge_prefix
 from router.plan import Plan, PlannedTier
 from router.signals import PrefixSignals
 from router.steps import CallTier
@@ -12,7 +12,9 @@ from serving.wire.chat import ChatRequest
 from serving.wire.completion import Chunk
 
 EARLY_CHARS = 64
-"""Text that is held back where no logprobs judge it: enough for a refusal's opening words."""
+"""No stream that is judged commits on less text: a refusal needs that much to show itself, however
+sure of it the model is.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def mode_of(step: CallTier, plan: Plan, validators: Validators, request: ChatReq
     if request.choices_asked > 1:
         return Mode("hold", "several choices are judged together")
     if not plan.gated:
-        return Mode("flow", "the task is not gated")
+        return Mode("prefix", "not gated: judged on its opening words")
     return Mode("prefix", "judged on its first tokens")
 
 
@@ -61,11 +63,12 @@ class PrefixJudge:
 
     def see(self, chunk: Chunk) -> Judgement:
         """What to do with the stream now that `chunk` has come."""
-        if self._mode.kind == "flow":
-            action: Literal["commit", "wait"] = "commit" if substantial(chunk) else "wait"
-            return Judgement(action, self._mode.reason)
-        if self._mode.kind == "hold":
-            return Judgement("wait", self._mode.reason)
+        if self._mode.kind == "prefix":
+            return self._judge(chunk)
+        commits = self._mode.kind == "flow" and substantial(chunk)
+        return Judgement("commit" if commits else "wait", self._mode.reason)
+
+    def _judge(self, chunk: Chunk) -> Judgement:
         self._signals.add(chunk.logprobs or ())
         if not chunk.content:
             return Judgement("wait", "no text in it")
@@ -73,14 +76,13 @@ class PrefixJudge:
         early = self._validators.check_prefix(self._text)
         if not early.passed:
             return Judgement("abort", early.reason, f"validator:{early.failures[0].kind}")
-        found = self._judge()
-        return Judgement(found.action, found.reason, "gate_prefix")
-
-    def _judge(self) -> PrefixDecision:
         signals = self._signals.signals
-        if signals is None and len(self._text) < EARLY_CHARS:
-            return PrefixDecision("wait", f"{len(self._text)} of {EARLY_CHARS} characters")
-        return judge_prefix(signals, self._gate)
+        enough = len(self._text) >= EARLY_CHARS
+        if enough or signals is not None:
+            found = judge_prefix(signals, self._gate)
+            if enough or found.action != "commit":
+                return Judgement(found.action, found.reason, "gate_prefix")
+        return Judgement("wait", "its opening words")
 
 
 def substantial(chunk: Chunk) -> bool:

@@ -172,8 +172,11 @@ class Route:
         """A whole answer came: checks it, and keeps it until it is clear which one is returned."""
         found = await self._assess(tier, completion)
         note = self.call.trace.note
-        note("validators", "passed" if found.verdict.passed else "failed", found.verdict.reason)
-        note("gate", "accept" if found.gate.accept else "reject", found.gate.reason)
+        checked = "passed" if found.verdict.passed else "failed"
+        note("validators", checked, found.verdict.reason or f"{len(self.validators.checks)} checks")
+        gated = self.plan.planned(tier).gate is not None
+        verdict = "accept" if found.gate.accept else "reject"
+        note("gate", verdict if gated else "off", found.gate.reason)
         outcome = replace(found.answered(tier), committed=committed)
         kept = Answer(completion, outcome, self.attempt, found.confidence, chunks)
         self._answers[tier] = kept

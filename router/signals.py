@@ -58,8 +58,9 @@ class PrefixSignals:
         self._sum += value
         self._window_sum += value
         self._tokens += 1
-        if self._tokens == self._window or self._window_sum < self._lowest:
-            self._lowest = self._window_sum if self._tokens >= self._window else self._lowest
+        first = self._tokens == self._window
+        if first or (self._tokens > self._window and self._window_sum < self._lowest):
+            self._lowest = self._window_sum
 
     @property
     def signals(self) -> Signals | None:

@@ -85,14 +85,14 @@ class SpotChecker:
     async def close(self, timeout_s: float) -> None:
         """Takes no more, waits for what is queued and running, and gives the rest up in time."""
         self._closing = True
-        workers = tuple(self._workers)
-        if workers:
-            _, late = await asyncio.wait(workers, timeout=timeout_s)
-            for worker in late:
-                worker.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-            self.dropped["shutdown"] += len(late)
-        self.dropped["shutdown"] += len(self._queue)
+        if not self._workers:
+            return
+        _, late = await asyncio.wait(tuple(self._workers), timeout=timeout_s)
+        for worker in late:
+            worker.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        if late:
+            self.dropped["shutdown"] += len(late) + len(self._queue)
         self._queue.clear()
 
     def _obstacle(self, reference: str | None, request: ChatRequest) -> str | None:

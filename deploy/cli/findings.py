@@ -60,7 +60,7 @@ def _tier(
     if price is None:
         also = " and savings" if tier.name == settings.baseline_tier.name else ""
         yield Finding("warning", f"{where}.price", f"no known price: its costs{also} are unknown")
-    if tier is not settings.tiers[-1]:
+    if tier is not settings.tiers[-1] and settings.mode == "cascade":
         yield from _gate(settings, tier)
 
 
@@ -103,7 +103,7 @@ def _gate(settings: Settings, tier: TierSettings) -> Iterator[Finding]:
         yield Finding("off", where, "Claude gives no logprobs: judged by validators only")
     elif not gates:
         yield Finding("off", where, "no confidence gate: judged by validators only")
-    elif isinstance(engine, OpenAIEngine) and not engine.logprobs:
+    elif not engine.logprobs:
         message = "the gate has no effect: backend.logprobs is off, so validators judge alone"
         yield Finding("warning", where, message)
     elif not tier.simulated:
@@ -116,8 +116,12 @@ def _gate(settings: Settings, tier: TierSettings) -> Iterator[Finding]:
 def _tasks(settings: Settings) -> Iterator[Finding]:
     tasks = (*settings.tasks, settings.default_task)
     if settings.mode == "observe":
-        baseline = settings.baseline_tier.name
-        yield Finding("off", "mode", f"observe: everything goes to {baseline} and is only measured")
+        message = (
+            f"observe: everything goes to {settings.baseline_tier.name} and is only measured;"
+            " no cascade, no cache, no spot checks"
+        )
+        yield Finding("off", "mode", message)
+        return
     if settings.cache.max_bytes == 0:
         yield Finding("off", "cache", "the exact cache is off: cache.max_bytes is 0")
     elif not any(task.cache.enabled for task in tasks):

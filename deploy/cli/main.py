@@ -11,6 +11,7 @@ from deploy.cli.emulator import emulator
 from deploy.cli.hash_key import hash_key
 from deploy.cli.outcomes import outcomes
 from deploy.cli.replay.command import replay
+from deploy.cli.report import report
 from deploy.cli.serve import serve
 from serving.errors import ConfigError, StepwellError
 
@@ -50,6 +51,7 @@ def version() -> None:
 app.command("serve")(serve)
 app.command("check")(check)
 app.command("replay")(replay)
+app.command("report")(report)
 app.command("demo")(demo)
 app.add_typer(outcomes, name="outcomes")
 app.command("emulator")(emulator)

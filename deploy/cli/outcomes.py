@@ -1,5 +1,6 @@
 """`stepwell outcomes`."""
 
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from deploy.cli.console import errors, say
+from deploy.cli.report import moment
 
 if TYPE_CHECKING:
     from serving.settings.root import Settings
@@ -23,18 +25,12 @@ outcomes = typer.Typer(
 )
 
 
-def moment(text: str) -> datetime:
-    """An ISO date or time; UTC where it names no zone."""
-    try:
-        given = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no ISO date or time, such as 2026-01-31") from None
-    return given if given.tzinfo is not None else given.replace(tzinfo=UTC)
-
-
 @outcomes.command("export")
 def export(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML configuration.")],
+    config: Annotated[
+        Path | None,
+        typer.Argument(metavar="CONFIG", help="A YAML configuration (default: the mock stack's)."),
+    ] = None,
     *,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="A .jsonl or .jsonl.gz file, - for stdout.")
@@ -42,11 +38,9 @@ def export(
     task: Annotated[str | None, typer.Option(help="Only this task class.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Only this tenant.")] = None,
     since: Annotated[
-        datetime | None, typer.Option(parser=moment, metavar="TIME", help="From this time on.")
+        str | None, typer.Option(help="From when: 7d, 24h, or a date or time, UTC.")
     ] = None,
-    until: Annotated[
-        datetime | None, typer.Option(parser=moment, metavar="TIME", help="Before this time.")
-    ] = None,
+    until: Annotated[str | None, typer.Option(help="Up to, but not including.")] = None,
 ) -> None:
     """Write the outcomes log as JSON Lines, oldest first.
 
@@ -54,12 +48,15 @@ def export(
     """
     import asyncio  # noqa: PLC0415
 
+    from deploy.paths import default_config  # noqa: PLC0415
     from serving.settings.load import load_settings  # noqa: PLC0415
 
-    if out != STDOUT and not out.parent.is_dir():
-        raise typer.BadParameter(f"no folder {out.parent}", param_hint="--out")
-    settings = load_settings(config)
-    chosen = {"since": since, "until": until, "tenant": tenant, "task": task}
+    if out != STDOUT and not os.access(out.parent, os.W_OK):
+        raise typer.BadParameter(f"can't write into {out.parent}", param_hint="--out")
+    now = datetime.now(UTC)
+    times = {"since": moment(since, now, "--since"), "until": moment(until, now, "--until")}
+    settings = load_settings(config or default_config())
+    chosen = {**times, "tenant": tenant, "task": task}
     with _sink(out) as sink:
         count = asyncio.run(_export(settings, sink, chosen))
     say(errors(), f"{count} outcomes written")

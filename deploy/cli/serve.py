@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 STDIN = 0
+TERMINATED = 128 + signal.SIGTERM
 
 
 def serve(
@@ -29,9 +30,17 @@ def serve(
     settings = load_settings(config)
     from deploy.inline import serve_inline  # noqa: PLC0415  takes a second, so checked first
 
+    signal.signal(signal.SIGTERM, _terminated)
     if until_eof:
         threading.Thread(target=_end_at_eof, name="until-eof", daemon=True).start()
     serve_inline(settings, host=host, port=port)
+
+
+def _terminated(*_: object) -> None:
+    """uvicorn drains on SIGTERM and then sends it to the process again. Its default would end the
+    process at once, with the last attempts not yet in the ledger; an exception closes what is open.
+    """
+    raise SystemExit(TERMINATED)
 
 
 def _end_at_eof() -> None:

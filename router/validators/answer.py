@@ -55,6 +55,6 @@ class Check(Protocol):
         """Why the answer fails, None where it passes."""
         ...
 
-    def prefix(self, text: str) -> str | None:
+    def prefix(self, text: str, /) -> str | None:
         """Why every answer that begins with `text` fails, None where one may pass."""
         ...

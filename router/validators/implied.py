@@ -27,9 +27,7 @@ def implied_specs(request: ChatRequest) -> tuple[ValidatorSpec, ...]:
     if wanted is not None and wanted.json_schema is not None:
         schema = wanted.json_schema.json_schema
         specs.append(
-            Json(kind="json")
-            if schema is None
-            else JsonSchema(kind="json_schema", schema=schema)
+            Json(kind="json") if schema is None else JsonSchema(kind="json_schema", schema=schema)
         )
     if request.tools:
         specs.append(ToolArguments(kind="tool_arguments"))

@@ -35,8 +35,6 @@ def compile_pattern(pattern: str, where: str, *, case_sensitive: bool = True) ->
     """
     try:
         return re2.compile(pattern.encode(), options(case_sensitive=case_sensitive))
-    except UnicodeEncodeError as error:
-        raise InvalidRequest(f"{where}: the pattern is not valid Unicode", param=where) from error
     except re2.error as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
         raise InvalidRequest(
@@ -51,7 +49,7 @@ def pattern_size(pattern: str) -> int | None:
     """
     try:
         return int(re2.compile(pattern.encode(), options(latin=True)).programsize)
-    except (re2.error, UnicodeEncodeError):
+    except re2.error:
         return None
 
 
@@ -81,7 +79,7 @@ class RegexCheck:
         where = "span the answer" if full else "occur in the answer"
         return None if found is not None else f"the pattern does not {where}"
 
-    def prefix(self, text: str) -> str | None:
+    def prefix(self, text: str, /) -> str | None:
         """A forbidden match that ends before the prefix does stays a match, whatever follows."""
         raw = text.encode("utf-8", "replace")
         if not self.spec.negate or self.spec.mode == "full" or self.size * len(raw) > MAX_STEPS:

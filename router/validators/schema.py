@@ -16,7 +16,7 @@ from router.validators.schema_bounds import SchemaCost, measure, plain
 from serving.errors import InvalidRequest
 
 MAX_PATTERN_MEMORY = 2_000_000
-MAX_VISITS = 50_000_000
+MAX_APPLIED = 20_000_000
 """Parts of a schema applied to one answer, some 0.5 s at worst."""
 MAX_PATTERN_STEPS = 100_000_000
 MAX_EXPLAINED = 10_000_000
@@ -38,7 +38,7 @@ class CompiledSchema:
         """Why `value`, parsed from `raw`, does not satisfy the schema; None where it does."""
         values = 1 + sum(raw.count(mark) for mark in (b",", b":", b"[", b"{"))
         visits = self.cost.visits * values
-        if visits > MAX_VISITS or self.cost.pattern_steps * len(raw) > MAX_PATTERN_STEPS:
+        if visits > MAX_APPLIED or self.cost.pattern_steps * len(raw) > MAX_PATTERN_STEPS:
             return f"too large ({len(raw)} bytes) to be checked against this schema"
         if _deeper_than(MAX_INSTANCE_DEPTH, value):
             return f"nested deeper than {MAX_INSTANCE_DEPTH}"
@@ -78,14 +78,22 @@ def compile_schema(schema: Any, where: str) -> CompiledSchema:
     """`InvalidRequest` naming `where` and the part at fault, on a schema that is none, has no
     bound, or reaches outside itself.
     """
-    copy = plain(schema, where)
-    key = orjson.dumps(copy, option=orjson.OPT_SORT_KEYS)
-    if (known := _cache.get(key)) is not None:
+    if (key := _key(schema)) is not None and (known := _cache.get(key)) is not None:
         return known
+    copy = plain(schema, where)
     cost = measure(copy, where)
     compiled = CompiledSchema(_validator(copy, where), cost)
-    _cache.put(key, compiled)
+    if key is not None:
+        _cache.put(key, compiled)
     return compiled
+
+
+def _key(schema: Any) -> bytes | None:
+    """None where it cannot be written, which `plain` will find out and say."""
+    try:
+        return orjson.dumps(schema, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return None
 
 
 def _validator(schema: dict[str, Any], where: str) -> Any:
@@ -102,7 +110,9 @@ def _validator(schema: dict[str, Any], where: str) -> Any:
             f"{where}: not a JSON Schema at #/{at[:200]}: {error.message[:200]}", param=where
         ) from error
     except (jsonschema_rs.ReferencingError, ValueError) as error:
-        raise InvalidRequest(f"{where}: not a JSON Schema: {str(error)[:200]}", param=where) from error
+        raise InvalidRequest(
+            f"{where}: not a JSON Schema: {str(error)[:200]}", param=where
+        ) from error
 
 
 def _reason(validator: Any, value: Any) -> str:

@@ -8,6 +8,7 @@ can be counted, up to a limit, by walking it. `unevaluated*` asks the parts besi
 three times more each.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,8 +25,10 @@ MAX_DEPTH = 64
 MAX_PATTERNS = 100
 MAX_PATTERN_CHARS = 1_000
 MAX_PATH = 200
-MAX_VISITS = 20_000
+MAX_VISITS = 10_000
 REPEATS_OF_UNEVALUATED = 4
+UNREAD_PATTERN_SIZE = 20_000
+"""For a pattern that RE2 cannot read but the validator's own linear engine may."""
 
 IN_PLACE = frozenset(
     {"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies"}
@@ -39,6 +42,7 @@ SINGLE = frozenset(
     }
 )
 REFUSED = frozenset({"$dynamicRef", "$recursiveRef"})
+_ECMA_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +173,8 @@ class _Walk:
             raise _refusal(self.where, f"more than {MAX_PATTERNS} patterns", pointer)
         if len(pattern) > MAX_PATTERN_CHARS:
             raise _refusal(self.where, f"a pattern over {MAX_PATTERN_CHARS} characters", pointer)
-        # What RE2 cannot read, the validator's own linear engine may; it is then no larger than
-        # its memory limit allows, which the length stands in for.
-        size = self._patterns[pattern] = pattern_size(pattern) or MAX_PATTERN_CHARS
+        readable = _ECMA_ESCAPE.sub(r"\\x{\1}", pattern)
+        size = self._patterns[pattern] = pattern_size(readable) or UNREAD_PATTERN_SIZE
         return size
 
 
@@ -228,9 +231,7 @@ def _children(value: Any) -> list[Any]:
 
 
 def _steps(ref: str) -> list[str]:
-    return [
-        step.replace("~1", "/").replace("~0", "~") for step in unquote(ref[1:]).split("/")[1:]
-    ]
+    return [step.replace("~1", "/").replace("~0", "~") for step in unquote(ref[1:]).split("/")[1:]]
 
 
 def _normalised(ref: str) -> str:

@@ -31,7 +31,7 @@ class JsonCheck:
         _, problem = _parsed(answer.raw, self.spec.object)
         return problem
 
-    def prefix(self, text: str) -> str | None:
+    def prefix(self, text: str, /) -> str | None:
         return _bad_start(text, self.spec.object)
 
 
@@ -53,7 +53,7 @@ class JsonSchemaCheck:
         value, problem = _parsed(answer.raw, self.object)
         return problem or self.schema.failure(value, answer.raw)
 
-    def prefix(self, text: str) -> str | None:
+    def prefix(self, text: str, /) -> str | None:
         return _bad_start(text, self.object)
 
 
@@ -83,7 +83,7 @@ class ToolArgumentsCheck:
             None,
         )
 
-    def prefix(self, text: str) -> str | None:
+    def prefix(self, _text: str, /) -> str | None:
         return None
 
 

@@ -1,7 +1,7 @@
 """The client that leaves: its work stops at once."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from starlette.types import Receive
@@ -19,19 +19,34 @@ async def until_gone(receive: Receive) -> None:
         pass
 
 
-async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`; when the client leaves first, `work` is cancelled, waited for, and
-    `ClientGone` raised.
+async def unless_gone(receive: Receive, work: Awaitable[T]) -> T:
+    """The result of `work`; when the client leaves first, `work` is cancelled and, once it has
+    ended, `ClientGone` raised. It runs in the caller's own task, as under `asyncio.timeout`.
     """
-    task = asyncio.create_task(work)
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    gone = False
+
+    def cancel(watch: "asyncio.Task[None]") -> None:
+        nonlocal gone
+        if not watch.cancelled() and watch.exception() is None:
+            gone = True
+            task.cancel()
+
     watch = asyncio.create_task(until_gone(receive))
+    watch.add_done_callback(cancel)
     try:
-        await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientGone
+        return await work
+    except asyncio.CancelledError:
+        if gone and task.cancelling() <= before + 1:  # nobody else cancelled it too
+            raise ClientGone from None
+        raise
     finally:
-        await stop(task, watch)
+        if gone:
+            task.uncancel()
+        watch.remove_done_callback(cancel)
+        watch.cancel()
 
 
 async def stop(*tasks: "asyncio.Task[Any]") -> None:

@@ -20,6 +20,7 @@ from serving.errors import (
     TierMisconfigured,
 )
 
+MAX_PLACES = 100
 INTERNAL = "Stepwell failed to process this request. Its operator finds more in the log under {}."
 MISCONFIGURED = "A tier is misconfigured. Stepwell's operator finds more in the log under {}."
 
@@ -96,7 +97,7 @@ def _where(error: BaseException) -> list[str]:
             for frame in traceback.extract_tb(at.__traceback__)
         ]
         at = at.__cause__ or at.__context__
-    return lines
+    return lines[:MAX_PLACES]
 
 
 def _log() -> Any:

@@ -68,11 +68,6 @@ class Exchange:
         """The number in the id of the answer, so that an answer leads to its request."""
         return self.request_id.removeprefix("req_")
 
-    def begin_tokens(self) -> None:
-        """The first token leaves now."""
-        if self.first_token_at is None:
-            self.first_token_at = time.monotonic()
-
     @property
     def first_token_seconds(self) -> float | None:
         return None if self.first_token_at is None else self.first_token_at - self.started

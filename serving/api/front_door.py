@@ -1,5 +1,6 @@
 """Around every request: its id, its headers, its last resort, its line in the log."""
 
+import asyncio
 from typing import Any
 
 import structlog
@@ -46,6 +47,11 @@ class FrontDoor:
                 await self._pass(exchange, scope, receive, sending)
             except ClientGone:
                 exchange.error = "client_gone"
+            except asyncio.CancelledError:  # the server's patience with its drain is over
+                if exchange.status is None:
+                    await error_response(_closing(), exchange)(scope, receive, sending)
+                exchange.error = exchange.error or "cancelled"
+                raise
             except Exception as error:
                 await self._fail(error, exchange, scope, receive, sending)
             finally:
@@ -55,9 +61,7 @@ class FrontDoor:
     async def _pass(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._desk.doors.open and exchange.endpoint not in OPERATORS:
             exchange.headers["connection"] = "close"
-            raise Overloaded(
-                "This server is shutting down.", code="draining", retry_after=RETRY_AFTER_S
-            )
+            raise _closing()
         await self._app(scope, receive, send)
 
     async def _fail(
@@ -86,6 +90,10 @@ class FrontDoor:
             log.debug("request", **line)
         else:
             log.info("request", **line)
+
+
+def _closing() -> Overloaded:
+    return Overloaded("This server is shutting down.", code="draining", retry_after=RETRY_AFTER_S)
 
 
 def _added(exchange: Exchange) -> dict[str, str]:

@@ -37,4 +37,6 @@ def encode(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
 def _safe(value: str) -> bytes:
     if len(value) > MAX_VALUE_CHARS:
         value = value[: MAX_VALUE_CHARS - 3] + "..."
-    return "".join(c if " " <= c <= "~" else "?" for c in value).strip().encode("ascii")
+    if not (value.isascii() and value.isprintable()):
+        value = "".join(c if " " <= c <= "~" else "?" for c in value)
+    return value.strip().encode("ascii")

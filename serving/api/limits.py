@@ -149,6 +149,6 @@ def _duplicate(body: bytes) -> str:
             seen.add(key)
         return {}
 
-    json.loads(body, object_pairs_hook=pairs, parse_int=float)
+    json.loads(body, object_pairs_hook=pairs)
     named = f" '{twice[0][:64]}'" if twice else ""
     return f"The body is ambiguous: the key{named} stands twice in one object."

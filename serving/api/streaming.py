@@ -114,7 +114,7 @@ class EventStream(Response):
         """
         until = time.monotonic() + self._settings.stream.hold_s
         pieces: list[Piece] = []
-        while not any(_says_something(chunk) for _, chunk in pieces):
+        while self._exchange.first_token_at is None:
             pieces += await self._take(box, until - time.monotonic())
             if box.ended or time.monotonic() >= until:
                 break
@@ -123,9 +123,7 @@ class EventStream(Response):
     async def _flow(self, pieces: list[Piece], box: Mailbox[Piece], send: Send) -> None:
         while True:
             body = b"".join([self._rendered(source, chunk) for source, chunk in pieces])
-            if body:
-                self._exchange.begin_tokens()
-            elif not pieces and not box.ended:
+            if not pieces and not box.ended:
                 body = HEARTBEAT
             if body:
                 await send({"type": "http.response.body", "body": body, "more_body": True})
@@ -135,15 +133,20 @@ class EventStream(Response):
 
     async def _take(self, box: Mailbox[Piece], timeout_s: float) -> list[Piece]:
         """A backend ends at its deadline by itself; here stands the net under one that does not,
-        before its first piece or between two.
+        before it says anything or between two pieces.
         """
         left = self._give_up_at - time.monotonic()
         pieces = await box.take(min(timeout_s, left))
-        if pieces:
-            idle_s = self._settings.request_deadline_s
-            self._give_up_at = max(self._give_up_at, time.monotonic() + idle_s)
-        elif not box.ended and time.monotonic() >= self._give_up_at:
-            raise DeadlineExceeded("No answer came before the deadline.")
+        now = time.monotonic()
+        if not pieces:
+            if not box.ended and now >= self._give_up_at:
+                raise DeadlineExceeded("No answer came before the deadline.")
+            return pieces
+        spoke = self._exchange.first_token_at is not None
+        if not spoke and any(_says_something(chunk) for _, chunk in pieces):
+            self._exchange.first_token_at, spoke = now, True
+        if spoke:
+            self._give_up_at = max(self._give_up_at, now + self._settings.request_deadline_s)
         return pieces
 
     def _rendered(self, source: int, chunk: Chunk) -> bytes:

@@ -31,6 +31,7 @@ from serving.wire.completion import Usage
 Observer = Callable[[Attempt, Call], None]
 
 INTENT_TIMEOUT_S = 10.0
+SWEEP_INTERVAL_S = 1.0
 OVERDUE_S = 60.0  # past its deadline, after which an attempt that nobody judged is written as open
 
 _log = structlog.get_logger("stepwell.ledger")
@@ -74,6 +75,7 @@ class Ledger:
         self._baseline_tier = baseline_tier
         self._observers = tuple(observers)
         self._entries: dict[str, _Entry] = {}
+        self._next_sweep = 0.0
         self._hard_limit = 2 * max_buffered_rows
         self._writer = BatchWriter(
             database,
@@ -193,6 +195,10 @@ class Ledger:
         """Attempts that their caller forgot, as open; one that is judged later replaces its row.
         A hosted call that is still out keeps its intent.
         """
+        now = time.monotonic()
+        if now < self._next_sweep:  # intents flush hundreds of times a second
+            return
+        self._next_sweep = now + SWEEP_INTERVAL_S
         overdue = [e for e in self._entries.values() if e.call.remaining < -OVERDUE_S]
         for entry in overdue:
             del self._entries[entry.attempt.id]

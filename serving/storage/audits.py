@@ -43,8 +43,7 @@ class AuditLog:
             "trace": _trace(call.trace),
         }
         try:
-            async with self._database.begin() as connection:
-                await upsert(connection, audits, [row])
+            await self._database.write(lambda c: upsert(c, audits, [row]))
         except Exception as error:
             # Only the kind: the message holds the statement's parameters, hence the prompt.
             _log.error("audit_failed", request_id=call.request_id, error=type(error).__name__)

@@ -1,7 +1,7 @@
 """The one way to the database: an async engine on SQLite or PostgreSQL, its schema up to date."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
@@ -22,11 +22,15 @@ OPEN_ATTEMPTS = 20
 
 
 class Database:
-    """An open database. `begin()` is for writes, `read()` for reads; both are transactions."""
+    """An open database: `write` and `begin` are for writes, `read` for reads, all transactions.
+
+    Belongs to one event loop.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         """Use `open`, which also brings the schema up to date."""
         self.engine = engine
+        self._writes: set[asyncio.Task[None]] = set()
         # SQLite has one writer at a time. Waiting in line here is fair and prompt; its own busy
         # handler polls, and starves some under load.
         sqlite = engine.dialect.name == "sqlite"
@@ -66,12 +70,21 @@ class Database:
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that writes: committed at the end, rolled back on an exception.
 
-        On SQLite it holds the one write lock from the start, so keep it short.
+        On SQLite it holds the one write lock from the start, so keep it short. Where a client's
+        leaving may cancel the caller, use `write`: a connection that is cancelled in the middle of
+        a statement keeps SQLite's lock until it is collected as garbage.
         """
         async with self._turn, self.engine.connect() as connection:
             writing = await connection.execution_options(sqlite_begin="IMMEDIATE")
             async with writing.begin():
                 yield writing
+
+    async def write(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        """Does `work` in a transaction that goes on to its end when the caller is cancelled."""
+        task = asyncio.create_task(self._write(work))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        await asyncio.shield(task)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -84,7 +97,14 @@ class Database:
             yield connection
 
     async def close(self) -> None:
+        """Waits for writes that are under way, then closes all connections."""
+        if self._writes:
+            await asyncio.wait(self._writes)
         await self.engine.dispose()
+
+    async def _write(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        async with self.begin() as connection:
+            await work(connection)
 
     async def _migrate(self) -> None:
         for attempt in range(OPEN_ATTEMPTS):

@@ -55,8 +55,7 @@ class OutcomesLog:
             "agreed": checked.agreed,
             "compared_by": checked.compared_by,
         }
-        async with self._database.begin() as connection:
-            await upsert(connection, outcomes, [row])
+        await self._database.write(lambda c: upsert(c, outcomes, [row]))
 
 
 async def export_outcomes(

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serving.storage.database import Database
 from serving.storage.upsert import Row, upsert
@@ -48,6 +49,7 @@ class BatchWriter:
         self._wake = asyncio.Event()
         self._closed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._failing = False
 
     def __len__(self) -> int:
@@ -76,8 +78,15 @@ class BatchWriter:
 
     async def flush(self) -> None:
         """Writes all rows that were put before; raises what the database raises, the rows that it
-        did not take kept. Callers that wait for one another's flush share its transaction.
+        did not take kept. Callers that wait for one another's flush share its transaction. It goes
+        on to its end when the caller is cancelled, so that no row is overtaken by an older version.
         """
+        task = asyncio.create_task(self._flush())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+
+    async def _flush(self) -> None:
         async with self._flushing:
             self._before_flush()
             waiting = list(self._rows.values())
@@ -126,8 +135,7 @@ class BatchWriter:
 
     async def _write(self, rows: Sequence[Row]) -> None:
         try:
-            async with self._database.begin() as connection:
-                await upsert(connection, self._table, rows)
+            await self._database.write(lambda c: upsert(c, self._table, rows))
         except Exception as error:
             if len(rows) > 1:
                 # One row that the database refuses must not hold up the others.
@@ -146,11 +154,13 @@ class BatchWriter:
     async def _alive(self) -> bool:
         """Whether the database takes writes at all, so that a failure is the row's fault."""
         try:
-            async with self._database.begin() as connection:
-                await connection.execute(self._table.delete().where(self._table.c[self._key] == ""))
+            await self._database.write(self._probe)
         except Exception:
             return False
         return True
+
+    async def _probe(self, connection: AsyncConnection) -> None:
+        await connection.execute(self._table.delete().where(self._table.c[self._key] == ""))
 
 
 def _brief(error: Exception) -> str:

@@ -88,20 +88,28 @@ def test_tools_round_trip(stack: Stack, model: str) -> None:
 
 
 def test_provider_blocks_return_unchanged(stack: Stack) -> None:
-    """Opus thinks; its signed blocks go back as they came, and the emulator checks signatures."""
+    """Opus thinks. Its signed blocks go back as they came, which the emulator checks; blocks that
+    somebody changed are refused there, so they are left out, and the trace says so.
+    """
+    explain = {"stepwell": {"explain": True}}
+    left_out = "earlier thinking left out"
     with stack.client() as client:
         first = client.chat.completions.create(model="opus", messages=QUESTION)
         message = first.choices[0].message
         carried = (message.model_extra or {})["provider_content"]
         assert {b["type"] for b in carried["content"]} >= {"thinking", "text"}
-        follow_up: Any = [*QUESTION, message, {"role": "user", "content": "And by phone?"}]
-        assert client.chat.completions.create(model="opus", messages=follow_up).choices
+        asked = {"role": "user", "content": "And by phone?"}
+        follow_up: Any = [*QUESTION, message, asked]
+        kept = client.chat.completions.create(model="opus", messages=follow_up, extra_body=explain)
         tampered = message.model_copy(deep=True)
         blocks = (tampered.model_extra or {})["provider_content"]["content"]
         next(b for b in blocks if b["type"] == "thinking")["signature"] = "forged"
-        forged: Any = [*QUESTION, tampered, {"role": "user", "content": "And by phone?"}]
-        with pytest.raises(openai.BadRequestError):
-            client.chat.completions.create(model="opus", messages=forged)
+        forged: Any = [*QUESTION, tampered, asked]
+        cut = client.chat.completions.create(model="opus", messages=forged, extra_body=explain)
+    routes = [(answer.model_extra or {})["stepwell"] for answer in (kept, cut)]
+    decisions = [[d["decision"] for d in route["decisions"]] for route in routes]
+    assert left_out not in decisions[0]
+    assert left_out in decisions[1]
 
 
 class Ticket(BaseModel):

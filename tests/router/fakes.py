@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
 
+from router.live import CascadeBackend
 from router.rung import Rung
 from serving.backend import Ability, Attempt, Backend, Call, ChunkStream
 from serving.costs.price import Price, Rates
@@ -27,7 +28,7 @@ from serving.wire.completion import (
 
 GATE = GateSettings(min_mean=-0.5, min_window=-1.0, window=4, prefix_tokens=4, prefix_max_tokens=8)
 SURE, UNSURE = -0.05, -2.0
-LONG = "one two three four five six seven eight nine ten eleven twelve"
+LONG = " ".join(f"number{n}" for n in range(1, 21))
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,22 @@ class Reply:
 
 class Scripted:
     """A Backend that plays `replies`, one per call, and keeps what it was asked. `closed` counts
-    streams that were closed or cancelled before their end.
+    streams that were closed or cancelled before their end. `records` opens attempts, as `Metered`
+    does; without it, `Metered` goes around it.
     """
 
     def __init__(
-        self, tier: TierSettings, replies: Sequence[Reply], cost_usd: Decimal | None
+        self,
+        tier: TierSettings,
+        replies: Sequence[Reply],
+        *,
+        cost_usd: Decimal | None = None,
+        records: bool = True,
     ) -> None:
         self._tier = tier
         self._replies = list(replies)
         self._cost = cost_usd
+        self._records = records
         self.requests: list[ChatRequest] = []
         self.calls: list[Call] = []
         self.closed = 0
@@ -125,6 +133,9 @@ class Scripted:
     @contextmanager
     def _metered(self, call: Call) -> Iterator[None]:
         """As `Metered`: failures are judged here, cancellations a turn of the loop later."""
+        if not self._records:
+            yield
+            return
         number = len(call.trace.attempts)
         attempt = Attempt(f"a{number}", call.kind, self._tier.name, self._tier.model, time.time())
         call.trace.attempts.append(attempt)
@@ -167,11 +178,18 @@ class Ladder:
     ) -> "Ladder":
         """`price` in USD per million tokens, in and out; None where it is unknown."""
         tier = tier_settings(name, **settings)
-        scripted = Scripted(tier, replies, None if price is None else Decimal("0.001"))
+        cost = None if price is None else Decimal("0.001")
+        scripted = Scripted(tier, replies, cost_usd=cost)
         self.tiers[name] = scripted
         able = ability or Ability(logprobs=tier.gate is not None)
         self.rungs.append(rung(tier, scripted, ability=able, price=price))
         return self
+
+
+def two_tiers(small: Reply, large: Reply | None = None, **settings: Any) -> Ladder:
+    """A gated tier and one above it, which plays nothing where `large` is None."""
+    ladder = Ladder().add("small", small, gate=GATE, **settings)
+    return ladder.add("large", large) if large else ladder.add("large")
 
 
 def tier_settings(name: str, **settings: Any) -> TierSettings:
@@ -211,6 +229,17 @@ def make_task(name: str = "default", **fields: Any) -> TaskSettings:
 def one_task(task: TaskSettings) -> Callable[[str | None], TaskSettings]:
     """Every request belongs to `task`."""
     return lambda _name: task
+
+
+def stream(
+    ladder: Ladder,
+    call: Call,
+    task: TaskSettings | None = None,
+    request: ChatRequest | None = None,
+) -> ChunkStream:
+    """Streams through the cascade."""
+    backend = CascadeBackend(ladder.rungs, tasks=one_task(task or make_task()))
+    return backend.stream(request or make_request(stream=True), call)
 
 
 async def read(stream: ChunkStream) -> list[Chunk]:

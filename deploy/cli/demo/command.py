@@ -42,7 +42,7 @@ def demo(
 
     config = config or default_config()
     settings = load_settings(config)
-    _refuse_real(settings)
+    _refuse(settings)
     console = output()
     at = settings.server
     chosen = at.port if port is None else port
@@ -58,10 +58,15 @@ def demo(
     raise typer.Exit(1 if errors else 0)
 
 
-def _refuse_real(settings: "Settings") -> None:
-    """Nobody expects a demo to send hundreds of requests to a model that bills them."""
+def _refuse(settings: "Settings") -> None:
+    """Nobody expects a demo to send hundreds of requests to a model that bills them, nor to see
+    hundreds refused for want of a key.
+    """
+    from deploy.cli.replay.command import KEY_ENV, api_key  # noqa: PLC0415
     from serving.errors import ConfigError  # noqa: PLC0415
 
+    if settings.keys and api_key(None) is None:
+        raise ConfigError(f"the configuration has `keys`; put one into {KEY_ENV}")
     real = [tier.name for tier in settings.tiers if not tier.simulated]
     if real:
         raise ConfigError(

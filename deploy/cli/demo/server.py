@@ -18,7 +18,7 @@ from serving.errors import StepwellError
 PORT_HINT = "choose another with --port or STEPWELL_PORT"
 READY_WITHIN_S = 60.0
 POLL_S = 0.05
-LOG_TAIL_CHARS = 2_000
+LOG_TAIL_LINES = 25
 EXTRA_DRAIN_S = 5.0  # what stopping takes beside draining
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  read from a config, not bound
 
@@ -96,4 +96,4 @@ def _stop(process: "subprocess.Popen[bytes]", patience_s: float) -> None:
 
 
 def _tail(log: Path) -> str:
-    return log.read_text("utf-8", "replace")[-LOG_TAIL_CHARS:]
+    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:])

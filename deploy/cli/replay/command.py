@@ -42,7 +42,14 @@ def replay(
     ] = 0,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds per request.")] = 300.0,
     json_out: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to a file, - for stdout.")
+        Path | None,
+        typer.Option(
+            "--json",
+            dir_okay=False,
+            writable=True,
+            allow_dash=True,
+            help="Write the figures to a file, - for stdout.",
+        ),
     ] = None,
 ) -> None:
     """Send recorded requests and print what each tier did and cost.
@@ -56,8 +63,8 @@ def replay(
     from deploy.cli.replay.run import Run, count_lines  # noqa: PLC0415
     from deploy.cli.replay.send import Target  # noqa: PLC0415
 
-    if json_out is not None and not json_out.parent.is_dir():
-        raise typer.BadParameter(f"no folder {json_out.parent}", param_hint="--json")
+    if json_out is not None and not os.access(json_out.parent, os.W_OK):
+        raise typer.BadParameter(f"can't write into {json_out.parent}", param_hint="--json")
     if not url.startswith(("http://", "https://")):
         raise typer.BadParameter("not an http(s) URL", param_hint="--url")
     target = Target(url, api_key(api_key_env), model, task, stream, retries, timeout)
@@ -66,11 +73,9 @@ def replay(
     raise typer.Exit(1 if tally.errors else 0)
 
 
-def api_key(env: str | None) -> str:
-    """The key in the named variable; where none is named and none is set, a placeholder: the
-    client insists on one, and an endpoint without keys ignores it.
-    """
+def api_key(env: str | None) -> str | None:
+    """The key in the named variable, else the one in `STEPWELL_API_KEY`; None where none is set."""
     key = os.environ.get(env or KEY_ENV, "")
     if env is not None and not key:
         raise typer.BadParameter(f"{env} is not set", param_hint="--api-key-env")
-    return key or "none"
+    return key or None

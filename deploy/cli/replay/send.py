@@ -25,7 +25,7 @@ class Target:
     """
 
     url: str
-    api_key: str = "none"
+    api_key: str | None = None
     model: str = "auto"
     task: str | None = None
     stream: bool | None = None
@@ -76,9 +76,17 @@ class Sender:
         limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
         # A proxy from the environment is for the world outside, never for a server on this host.
         direct = is_loopback(target.url)
+        # The SDK would send these from its own variables, to whatever server is asked.
+        self._headers: dict[str, str | openai.Omit] = {
+            "OpenAI-Organization": openai.Omit(),
+            "OpenAI-Project": openai.Omit(),
+        }
+        if target.api_key is None:
+            self._headers["Authorization"] = openai.Omit()
         self._client = openai.AsyncOpenAI(
             base_url=with_version(target.url),
-            api_key=target.api_key,
+            api_key=target.api_key or "none",
+            admin_api_key="",
             max_retries=target.retries,
             timeout=target.timeout_s,
             http_client=openai.DefaultAsyncHttpxClient(limits=limits, trust_env=not direct),
@@ -127,7 +135,10 @@ class Sender:
     ) -> Answer:
         started = time.perf_counter()
         answer: object = await self._client.chat.completions.create(
-            model=extra.pop("model"), messages=messages, extra_body=extra
+            model=extra.pop("model"),
+            messages=messages,
+            extra_body=extra,
+            extra_headers=self._headers,
         )
         latency_ms = _ms_since(started)
         # The SDK returns text where the body is not labelled JSON.
@@ -142,7 +153,11 @@ class Sender:
     ) -> Answer:
         started = time.perf_counter()
         chunks = await self._client.chat.completions.create(
-            model=extra.pop("model"), messages=messages, stream=True, extra_body=extra
+            model=extra.pop("model"),
+            messages=messages,
+            stream=True,
+            extra_body=extra,
+            extra_headers=self._headers,
         )
         ttft_ms: float | None = None
         trace: RouteTrace | None = None

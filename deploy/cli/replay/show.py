@@ -1,6 +1,6 @@
 """Prints the tally: a table per tier, why requests climbed, what it cost, and what went wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from rich.console import Console
@@ -15,7 +15,8 @@ MAX_SHOWN = 10  # failures and reasons; `--json` has all
 
 
 def show(console: Console, tally: Tally) -> None:
-    console.print(_tiers(tally))
+    console.print(_answers(tally))
+    console.print(_costs(tally))
     if any(tier.escalated for tier in tally.tiers.values()):
         console.print(_escalations(tally))
     for line in (*_totals(tally), *_notes(tally)):
@@ -24,58 +25,60 @@ def show(console: Console, tally: Tally) -> None:
         console.print(_failures(tally))
 
 
-def _tiers(tally: Tally) -> Table:
-    streamed = bool(tally.ttft_ms)
-    title = "Replay (simulated)" if tally.simulated else "Replay"
-    table = columns(title, "tier")
-    first = "first token" if streamed else "first token of the tier"
-    names = ["answered", "accepted", "best effort", "escalated", "failed", "cached", "tokens in"]
-    names += ["tokens out", "cost $", "baseline $", "p50 ms", "p95 ms", "p99 ms", f"{first} p50 ms"]
-    for name in names:
+def _answers(tally: Tally) -> Table:
+    """Times are those of whole requests as the client saw them, and of its first tokens where
+    answers were streamed.
+    """
+    table = columns(_title("Answers", tally), "tier")
+    for name in ("answered", "accepted", "best effort", "escalated", "failed", "cached"):
         table.add_column(name, justify="right")
+    for name in ("p50 ms", "p95 ms", "p99 ms", "first token p50"):
+        table.add_column(name, justify="right")
+    tiers = tally.tiers.values()
     for name, tier in tally.tiers.items():
-        table.add_row(name + (" ~" if tier.simulated else ""), *_cells(tier, streamed=streamed))
+        judged = _judged(tier.answered, [tier])
+        table.add_row(_name(name, tier), *judged, *_times(tier.latency_ms, tier.ttft_ms))
     if len(tally.tiers) > 1:
         table.add_section()
-        table.add_row("all", *_all_cells(tally, streamed=streamed))
+        judged = _judged(tally.answered, tiers)
+        table.add_row("all", *judged, *_times(tally.latency_ms, tally.ttft_ms))
     return table
 
 
-def _cells(tier: TierTally, *, streamed: bool) -> list[str]:
-    return [
-        f"{tier.answered:,}",
-        f"{tier.outcomes['accepted']:,}",
-        f"{tier.outcomes['best_effort']:,}",
-        f"{tier.outcomes['escalated']:,}",
-        f"{tier.outcomes['failed'] + tier.outcomes['cancelled']:,}",
-        f"{tier.hits.attempts:,}",
-        f"{tier.count.prompt_tokens:,}",
-        f"{tier.count.completion_tokens:,}",
-        usd(tier.cost),
-        usd(tier.baseline),
-        *_times(tier.latency_ms, tier.ttft_ms if streamed else tier.tier_ttft_ms),
-    ]
+def _costs(tally: Tally) -> Table:
+    table = columns(_title("Cost", tally), "tier")
+    for name in ("attempts", "tokens in", "tokens out", "cost $", "baseline $"):
+        table.add_column(name, justify="right")
+    for name, tier in tally.tiers.items():
+        took = tier.count
+        counted = (took.attempts, took.prompt_tokens, took.completion_tokens)
+        money = usd(tier.cost), usd(tier.baseline)
+        table.add_row(_name(name, tier), *(f"{n:,}" for n in counted), *money)
+    if len(tally.tiers) > 1:
+        table.add_section()
+        counted = (tally.attempts, tally.prompt_tokens, tally.completion_tokens)
+        money = usd(tally.cost), usd(tally.baseline)
+        table.add_row("all", *(f"{n:,}" for n in counted), *money)
+    return table
 
 
-def _all_cells(tally: Tally, *, streamed: bool) -> list[str]:
-    tiers = tally.tiers.values()
+def _title(title: str, tally: Tally) -> str:
+    return f"{title} (simulated)" if tally.simulated else title
 
-    def judged(*outcomes: str) -> str:
-        return f"{sum(t.outcomes[o] for t in tiers for o in outcomes):,}"
 
-    return [
-        f"{tally.answered:,}",
-        judged("accepted"),
-        judged("best_effort"),
-        judged("escalated"),
-        judged("failed", "cancelled"),
-        f"{tally.cache_hits:,}",
-        f"{tally.prompt_tokens:,}",
-        f"{tally.completion_tokens:,}",
-        usd(tally.cost),
-        usd(tally.baseline),
-        *_times(tally.latency_ms, tally.ttft_ms if streamed else ()),
-    ]
+def _name(name: str, tier: TierTally) -> str:
+    return f"{name} ~" if tier.simulated else name
+
+
+def _judged(answered: int, tiers: Iterable[TierTally]) -> list[str]:
+    tiers = list(tiers)
+
+    def count(*outcomes: str) -> int:
+        return sum(tier.outcomes[o] for tier in tiers for o in outcomes)
+
+    counts = [answered, count("accepted"), count("best_effort"), count("escalated")]
+    counts += [count("failed", "cancelled"), sum(tier.hits.attempts for tier in tiers)]
+    return [f"{n:,}" for n in counts]
 
 
 def _times(latency_ms: Sequence[float], ttft_ms: Sequence[float]) -> list[str]:
@@ -100,7 +103,7 @@ def _escalations(tally: Tally) -> Table:
 def _totals(tally: Tally) -> list[str]:
     speed = tally.requests / tally.elapsed_s if tally.elapsed_s else 0.0
     lines = [
-        f"{tally.requests:,} requests, {tally.answered:,} answered, {tally.errors:,} errors "
+        f"requests {tally.requests:,}: {tally.answered:,} answered, {tally.errors:,} errors "
         f"in {tally.elapsed_s:,.1f} s ({speed:,.0f}/s)",
         f"cost {usd(tally.cost)} USD, baseline {usd(tally.baseline)} USD",
     ]

@@ -9,10 +9,11 @@ from decimal import Decimal
 
 from deploy.cli.replay.read import BadLine, Line
 from deploy.cli.replay.send import Answer, Failure, Result
-from deploy.cli.replay.sums import Count, Money, bump, general
+from deploy.cli.replay.sums import REST, Count, Money, bump, general
 from deploy.cli.replay.trace import AttemptSeen
 
 MAX_KINDS = 50  # of failures told apart; a server may put anything into an error code
+MAX_TIERS = 100  # a server without tiers is told apart by model
 MAX_REASONS = 50  # of escalation told apart per tier
 
 
@@ -107,7 +108,8 @@ class Tally:
             tier.ttft_ms.append(answer.ttft_ms)
 
     def _tier(self, name: str) -> TierTally:
-        return self.tiers.setdefault(name, TierTally())
+        known = name in self.tiers or len(self.tiers) < MAX_TIERS
+        return self.tiers.setdefault(name if known else REST, TierTally())
 
     @property
     def errors(self) -> int:

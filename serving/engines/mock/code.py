@@ -1,5 +1,7 @@
 """Code-looking answers, in the language that the request names."""
 
+from keyword import iskeyword
+
 from serving.engines.mock.draws import Draws
 from serving.engines.mock.reading import Reading
 from serving.engines.mock.words import PROGRAMMING
@@ -67,4 +69,5 @@ def program(reading: Reading, draws: Draws) -> str:
 
 def _identifier(word: str) -> str:
     cleaned = "".join(c for c in word if c.isascii() and c.isalnum())
-    return cleaned if cleaned and not cleaned[0].isdigit() else f"v{cleaned}"
+    usable = cleaned and not cleaned[0].isdigit() and not iskeyword(cleaned)
+    return cleaned if usable else f"v{cleaned}"

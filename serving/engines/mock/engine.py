@@ -14,15 +14,18 @@ from serving.wire.chat import ChatRequest
 from serving.wire.completion import Chunk, Completion
 
 MIN_SLEEP_S = 0.001
+UNBOUNDED_CONTEXT = 100_000_000
 
 
-def mock_ability(engine: MockEngine, *, context_tokens: int = 32_768) -> Ability:
-    """A mock takes every parameter, known or not; `docs/mock.md` says which ones it follows."""
+def mock_ability(engine: MockEngine) -> Ability:
+    """A mock takes every parameter, known or not; `docs/mock.md` says which ones it follows. Its
+    context has no end of its own, so the tier's setting decides.
+    """
     return Ability(
         images=True,
         logprobs=engine.logprobs,
         multiple_choices=True,
-        context_tokens=context_tokens,
+        context_tokens=UNBOUNDED_CONTEXT,
     )
 
 

@@ -1,10 +1,11 @@
 r"""Strings that match a regular expression, for the `pattern` of a JSON Schema.
 
 Understands literals, `.`, classes, the escapes \d \w \s (and \D \W \S), groups, alternatives,
-quantifiers, and anchors at the ends. Others (look-around, back-references, \p{…}) have no sample.
-Work is bounded by `MAX_CHARS` of output and `MAX_DEPTH` of nested groups.
+quantifiers, and anchors at the ends of the whole or of an outermost alternative. Others
+(look-around, back-references, \p{…}) have no sample. Work is bounded by `MAX_CHARS` of output and `MAX_DEPTH` of nested groups.
 """
 
+import re
 import string
 
 from serving.engines.mock.draws import Draws
@@ -15,6 +16,7 @@ MAX_DEPTH = 20
 MAX_STEPS = 20_000
 EXTRA_REPEATS = 4
 
+_BOUNDS = re.compile(r"([0-9]{1,5})(,([0-9]{1,5})?)?")
 _WORD = string.ascii_letters + string.digits + "_"
 _PRINTABLE = string.ascii_letters + string.digits + " -_.,:;!?@#%&*+=/"
 _SETS = {
@@ -32,13 +34,13 @@ class _NoSampleError(Exception):
     pass
 
 
-def sample(pattern: str, draws: Draws, *, extra: int = EXTRA_REPEATS) -> str | None:
-    """A string that the whole of `pattern` matches, None where it is beyond this module. An open
-    quantifier repeats up to `extra` times more than it must.
+def sample(pattern: str, draws: Draws, *, least: int = 0, most: int = EXTRA_REPEATS) -> str | None:
+    """A string that the whole of `pattern` matches, None where it is beyond this module. A
+    quantifier repeats from `least` to `most` times more than it must, as far as it may.
     """
     if len(pattern) > MAX_PATTERN_CHARS:
         return None
-    reader = _Reader(pattern, draws, extra)
+    reader = _Reader(pattern, draws, least, most)
     try:
         text = reader.alternatives(0)
         return text if reader.at == len(pattern) else None
@@ -51,10 +53,11 @@ class _Reader:
     is not taken and a group that is repeated are read again from their start.
     """
 
-    def __init__(self, pattern: str, draws: Draws, extra: int) -> None:
+    def __init__(self, pattern: str, draws: Draws, least: int, most: int) -> None:
         self.pattern = pattern
         self.draws = draws
-        self.extra = extra
+        self.least = least
+        self.most = most
         self.at = 0
         self.steps = 0
 
@@ -108,25 +111,27 @@ class _Reader:
             low, high = {"*": (0, None), "+": (1, None), "?": (0, 1)}[char]
         elif char == "{":
             close = self.pattern.index("}", self.at)
-            first, comma, second = self.pattern[self.at + 1 : close].partition(",")
-            low = int(first or 0)
-            high = (int(second) if second else None) if comma else low
+            bounds = _BOUNDS.fullmatch(self.pattern, self.at + 1, close)
+            if bounds is None:
+                raise _NoSampleError
+            low = int(bounds[1])
+            high = (int(bounds[3]) if bounds[3] else None) if bounds[2] else low
             self.at = close + 1
         else:
             return None
-        if self.peek() in {"?", "+"}:
+        if self.peek() == "?":
             self.at += 1
         if low > MAX_CHARS:
             raise _NoSampleError
-        top = low + self.extra if high is None else min(high, low + self.extra)
-        return self.draws.between(low, max(low, top))
+        top = MAX_CHARS if high is None else max(low, high)
+        return self.draws.between(min(low + self.least, top), min(low + self.most, top))
 
     def atom(self, depth: int) -> str:
         self.steps += 1
         if self.steps > MAX_STEPS:
             raise _NoSampleError
         char = self.take()
-        if char in "*+?" or (char in "^$" and not self.anchored(char)):
+        if char in "*+?{" or (char in "^$" and not self.anchored(char, depth)):
             raise _NoSampleError
         if char == "(":
             return self.group(depth)
@@ -140,11 +145,13 @@ class _Reader:
             return self.escape()
         return _PRINTABLE if char == "." else char
 
-    def anchored(self, char: str) -> bool:
-        """Whether an anchor that was just read stands at an end of an alternative."""
+    def anchored(self, char: str, depth: int) -> bool:
+        """Whether an anchor that was just read stands at an end of an outermost alternative."""
+        if depth > 0:
+            return False
         if char == "$":
-            return self.peek() in {"", "|", ")"}
-        return self.at == 1 or self.pattern[self.at - 2] in "(|:"
+            return self.peek() in {"", "|"}
+        return self.at == 1 or self.pattern[self.at - 2] == "|"
 
     def group(self, depth: int) -> str:
         if self.peek() == "?":

@@ -52,7 +52,7 @@ _LISTED = re.compile(
     re.IGNORECASE,
 )
 _SPLIT = re.compile(r"\s*(?:,|\||/|\bor\b|\band\b)\s*")
-_YES_NO = re.compile(r"\byes\b.{1,3}\bno\b", re.IGNORECASE)
+_YES_NO = re.compile(r"\byes\b.{1,4}\bno\b", re.IGNORECASE)
 _TRUE_FALSE = re.compile(r"\btrue\b.{1,4}\bfalse\b", re.IGNORECASE)
 _BRIEF = re.compile(r"\b(?:(?:one|single) word|only the|just the|answer only)\b", re.IGNORECASE)
 _WORDS_ASKED = re.compile(r"\b(\d{2,4})[- ]words?\b", re.IGNORECASE)

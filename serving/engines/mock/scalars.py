@@ -8,7 +8,6 @@ from serving.engines.mock.pattern import sample
 
 MAX_STRING = 4_000
 _SPAN = 100
-_TRIES = 6
 
 
 def _date(draws: Draws) -> str:
@@ -76,12 +75,15 @@ def text(schema: dict[str, Any], draws: Draws, words: tuple[str, ...]) -> str:
 
 
 def _by_pattern(pattern: str, low: int, high: int, draws: Draws) -> str | None:
-    for attempt in range(_TRIES):
-        extra = low + 4 if attempt % 2 == 0 else 0
-        found = sample(pattern, draws, extra=min(extra, MAX_STRING))
-        if found is None:
-            return None
-        if low <= len(found) <= high:
+    """Where a plain sample is too short, what is missing is shared by one to four quantifiers."""
+    shortest = sample(pattern, draws, most=0)
+    if shortest is None:
+        return None
+    missing = max(0, low - len(shortest))
+    shares = [(0, 4), (0, 4), *((-(-missing // n), -(-missing // n)) for n in (1, 2, 3, 4)), (0, 0)]
+    for least, most in shares:
+        found = sample(pattern, draws, least=least, most=most)
+        if found is not None and low <= len(found) <= high:
             return found
     return None
 

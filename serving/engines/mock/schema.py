@@ -15,11 +15,11 @@ from typing import Any
 from urllib.parse import unquote
 
 import jsonschema_rs
-import orjson
 
 from serving.engines.mock import scalars
 from serving.engines.mock.draws import Draws, derive
 from serving.engines.mock.schema_merge import merge
+from serving.wire.render import dumps
 
 SOFT_DEPTH = 5
 HARD_DEPTH = 24
@@ -69,10 +69,7 @@ def _unchecked(schema: dict[str, Any], key: bytes, words: tuple[str, ...]) -> An
 
 def checker(schema: dict[str, Any]) -> jsonschema_rs.Validator | None:
     """The compiled schema; None where it is no schema, too large, or refers to other documents."""
-    try:
-        text = orjson.dumps(schema, option=orjson.OPT_NON_STR_KEYS)
-    except orjson.JSONEncodeError:
-        return None
+    text = dumps(schema)
     return _compile(text) if len(text) <= MAX_VALIDATED_BYTES else None
 
 

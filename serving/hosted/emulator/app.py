@@ -53,11 +53,11 @@ def create_emulator(
     )
     return Starlette(
         routes=[
-            Route("/v1/messages", _Endpoint(core, messages), methods=["POST"]),
-            Route("/v1/messages/count_tokens", _Endpoint(core, count_tokens), methods=["POST"]),
-            Route("/v1/models", _Endpoint(core, models), methods=["GET"]),
-            Route("/v1/models/{model}", _Endpoint(core, models), methods=["GET"]),
-            Route("/{path:path}", _Endpoint(core, nothing)),
+            Route("/v1/messages", _Endpoint(core, messages, "POST")),
+            Route("/v1/messages/count_tokens", _Endpoint(core, count_tokens, "POST")),
+            Route("/v1/models", _Endpoint(core, models, "GET")),
+            Route("/v1/models/{model}", _Endpoint(core, models, "GET")),
+            Route("/{path:path}", _Endpoint(core, nothing, None)),
         ]
     )
 
@@ -65,13 +65,21 @@ def create_emulator(
 class _Endpoint:
     """Reads the body, answers, and turns every failure into an error body."""
 
-    def __init__(self, core: Core, answer: Callable[[Core, Exchange], Awaitable[None]]) -> None:
-        self._core, self._answer = core, answer
+    def __init__(
+        self,
+        core: Core,
+        answer: Callable[[Core, Exchange], Awaitable[None]],
+        method: str | None,
+    ) -> None:
+        self._core, self._answer, self._method = core, answer, method
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(header_map(scope), scope.get("path_params", {}), send)
         exchange.out["request-id"] = f"req_{uuid4().hex[:24]}"
         exchange.out["anthropic-organization-id"] = "emulator"
+        if self._method not in {None, scope["method"]}:
+            await exchange.fail(ApiError(405, "Method Not Allowed"))
+            return
         try:
             body = await read_body(exchange.headers, receive)
         except ApiError as error:

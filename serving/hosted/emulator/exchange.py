@@ -74,7 +74,7 @@ class Exchange:
         await self.send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def json(self, status: int, value: Any) -> None:
-        body = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        body = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
         self.out["content-length"] = str(len(body))
         await self.start(status, "application/json")
         await self.write(body, more=False)

@@ -10,7 +10,7 @@ from serving.hosted.emulator.answer import Event
 def sse(event: Event) -> bytes:
     """One event as it goes over the wire."""
     data = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-    return f"event: {event['type']}\ndata: {data}\n\n".encode()
+    return f"event: {event['type']}\ndata: {data}\n\n".encode("utf-8", "replace")
 
 
 async def whole(events: AsyncIterator[Event]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from serving.hosted.models import Effort
+
 
 class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -149,7 +151,6 @@ class ChoiceNone(Shape):
     type: Literal["none"]
 
 
-Effort = Literal["low", "medium", "high", "xhigh", "max"]
 Display = Literal["summarized", "omitted"]
 
 

@@ -1,4 +1,4 @@
-"""Tool call ids in Anthropic's alphabet."""
+"""Tool call ids as Anthropic accepts them: in its alphabet, and each one once per conversation."""
 
 import hashlib
 import re
@@ -7,11 +7,29 @@ _ALLOWED = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _OTHER = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-def tool_id(id: str) -> str:  # noqa: A002 - it is an id
-    """`id` where Claude accepts it, else an id made from it. Equal ids stay equal and different
-    ones different, so that calls and results still meet.
+class ToolIds:
+    """The ids of one conversation, in the order in which they are met. Engines that number their
+    calls anew in each turn repeat ids; a repeated one gets a number of its own. The ids of a
+    conversation that grows stay what they were.
     """
+
+    def __init__(self) -> None:
+        self._met: set[str] = set()
+
+    def new(self, id: str) -> str:  # noqa: A002 - it is an id
+        """What to send for a call that the client calls `id`."""
+        base = made = _acceptable(id)
+        number = 1
+        while made in self._met:
+            number += 1
+            made = f"{base[:56]}_{number}"
+        self._met.add(made)
+        return made
+
+
+def _acceptable(id: str) -> str:  # noqa: A002 - it is an id
+    """Equal ids stay equal and different ones different."""
     if _ALLOWED.fullmatch(id):
         return id
-    digest = hashlib.sha256(id.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{_OTHER.sub('_', id)[:40]}_{digest}"

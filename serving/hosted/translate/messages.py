@@ -12,7 +12,7 @@ from serving.errors import InvalidRequest, TierRejected
 from serving.hosted.translate.arguments import arguments_object
 from serving.hosted.translate.blocks import Block, content_blocks, mark, text_block
 from serving.hosted.translate.blocks import cache_control as breakpoint_of
-from serving.hosted.translate.ids import tool_id
+from serving.hosted.translate.ids import ToolIds
 from serving.hosted.translate.replay import replayed
 from serving.wire.chat import Message
 
@@ -69,7 +69,8 @@ class _Walk:
         self._mid_system, self._thinking = mid_system, thinking
         self._turns: list[dict[str, Any]] = []
         self._run = _Run()
-        self._pending: dict[str, None] = {}
+        self._ids = ToolIds()
+        self._pending: dict[str, str] = {}  # the client's id to the one that is sent
         self.called: dict[str, None] = {}
 
     def add(self, message: Message, where: str) -> None:
@@ -104,9 +105,9 @@ class _Walk:
                 f"tool_call_id {called!r} answers no tool call of the assistant message before it",
                 param=f"{where}.tool_call_id",
             )
-        del self._pending[called]
+        sent = self._pending.pop(called)
         content = content_blocks(message, where)
-        block: Block = {"type": "tool_result", "tool_use_id": tool_id(called)}
+        block: Block = {"type": "tool_result", "tool_use_id": sent}
         # A breakpoint inside a result is not stored; on the result itself it is.
         controls = [c for b in content if (c := b.pop("cache_control", None))]
         if content:
@@ -117,12 +118,7 @@ class _Walk:
         self._run.results.append(block)
 
     def _assistant(self, message: Message, where: str) -> None:
-        blocks = replayed(message, thinking=self._thinking)
-        if blocks is None:
-            blocks = _built(message, where)
-        else:
-            mark(blocks, breakpoint_of(message))
-        if not blocks and not self._pending:
+        if self._silent(message, where):
             return  # nothing was said; its neighbours join
         self._close()
         for call in message.tool_calls or ():
@@ -130,10 +126,22 @@ class _Walk:
                 raise InvalidRequest(
                     f"tool call id {call.id!r} stands twice", param=f"{where}.tool_calls"
                 )
-            self._pending[call.id] = None
+            self._pending[call.id] = self._ids.new(call.id)
             if call.function is not None:
                 self.called[call.function.name] = None
-        self._append("assistant", blocks)
+        own = all(sent == given for given, sent in self._pending.items())
+        blocks = replayed(message, thinking=self._thinking) if own else None
+        if blocks is None:
+            blocks = _built(message, self._pending, where)
+        mark(blocks, breakpoint_of(message))
+        if blocks:
+            self._append("assistant", blocks)
+
+    def _silent(self, message: Message, where: str) -> bool:
+        """An assistant turn without a word, a call or anything of Claude's own."""
+        if self._pending or message.tool_calls or message.refusal or message.provider_content:
+            return False
+        return not message.text.strip() and not content_blocks(message, where)
 
     def _close(self) -> None:
         """Ends the run in front of an assistant turn or of the end."""
@@ -171,7 +179,7 @@ def _framed(blocks: list[Block]) -> list[Block]:
     return [{**b, "text": f"<system>\n{b['text']}\n</system>"} for b in blocks]
 
 
-def _built(message: Message, where: str) -> list[Block]:
+def _built(message: Message, ids: dict[str, str], where: str) -> list[Block]:
     """An assistant turn from the message alone."""
     blocks = content_blocks(message, where)
     if any(b["type"] != "text" for b in blocks):
@@ -186,12 +194,11 @@ def _built(message: Message, where: str) -> list[Block]:
         blocks.append(
             {
                 "type": "tool_use",
-                "id": tool_id(call.id),
+                "id": ids[call.id],
                 "name": call.function.name,
                 "input": arguments_object(call.function.arguments),
             }
         )
-    mark(blocks, breakpoint_of(message))
     return blocks
 
 

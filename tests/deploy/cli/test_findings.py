@@ -114,6 +114,8 @@ def test_tiers_that_no_gate_judges_say_so() -> None:
     assert (
         "no confidence gate" in findings({**local(), "gate": None}, MOCK)["off", "tiers.local.gate"]
     )
+    mute = {**MOCK, "gate": {}, "backend": {"engine": "mock", "logprobs": False}}
+    assert "no effect" in findings(mute, CLAUDE)["warning", "tiers.mock.gate"]
     assert "no effect" in findings(local(logprobs=False), MOCK)["warning", "tiers.local.gate"]
 
 
@@ -132,12 +134,16 @@ def test_what_is_off_is_said_with_its_reason() -> None:
         default_task=tuned,
         cache={"max_bytes": 0},
         spot_checks={"max_usd_per_day": 0},
-        mode="observe",
     )
     assert "max_bytes is 0" in starved["off", "cache"]
     assert "max_usd_per_day is 0" in starved["off", "spot_checks"]
-    assert "claude" in starved["off", "mode"]
     assert "nothing to escalate to" in findings(MOCK)["off", "tiers"]
+
+
+def test_a_config_that_only_observes_says_so_once() -> None:
+    found = findings(local(), CLAUDE, mode="observe")
+    assert "goes to claude" in found["off", "mode"]
+    assert [where for level, where in found if level in {"off", "warning"}] == ["mode", "keys"]
 
 
 def test_storage_that_cannot_be_opened_is_an_error() -> None:

@@ -8,7 +8,7 @@ from deploy.cli.ports import claim
 from serving.errors import ConfigError
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_free_port_is_claimed(host: str) -> None:
     port = claim(host, 0, hint="")
     assert port > 0
@@ -25,5 +25,5 @@ def test_a_port_in_use_is_named() -> None:
 
 
 def test_an_address_that_is_not_ours() -> None:
-    with pytest.raises(ConfigError, match="port 80 of 192.0.2.1 can't be used"):
+    with pytest.raises(ConfigError, match=r"port 80 of 192\.0\.2\.1 can.t be used"):
         claim("192.0.2.1", 80, hint="")

@@ -28,6 +28,7 @@ class Scripted:
     usage: Usage = USAGE
     asked: list[tuple[ChatRequest, Call]] = field(default_factory=list)
     running: int = 0
+    started: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def complete(self, request: ChatRequest, call: Call) -> Completion:
@@ -39,6 +40,7 @@ class Scripted:
     async def stream(self, request: ChatRequest, call: Call) -> ChunkStream:
         self.asked.append((request, call))
         self.running += 1
+        self.started.set()
         attempt = self._begin(call)
         head = replace(HEAD, model=self.model)
         try:

@@ -3,6 +3,10 @@
 import asyncio
 import gzip
 import json
+import signal
+import subprocess
+import sys
+import threading
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -319,7 +323,7 @@ def test_simulated_figures_are_labelled(tmp_path: Path) -> None:
         result, figures = replay(endpoint, file)
     assert figures["simulated"] is True
     assert figures["by_tier"]["small"]["simulated"] is True
-    assert "Replay (simulated)" in result.stdout
+    assert "Answers (simulated)" in result.stdout
     assert "~ simulated" in result.stdout
 
 
@@ -330,7 +334,13 @@ def test_the_key_comes_from_the_environment(
     file = write(tmp_path / "r.jsonl", {"text": "one"})
     with listening(accepted) as endpoint:
         replay(endpoint, file, "--api-key-env", "TEAM_KEY")
-    assert endpoint.asked[0].headers["authorization"] == "Bearer sw-abc"
+        monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-not-for-this-server")
+        replay(endpoint, file)
+    with_key, without = endpoint.asked
+    assert with_key.headers["authorization"] == "Bearer sw-abc"
+    assert "authorization" not in without.headers
+    assert "openai-organization" not in without.headers
     result = runner.invoke(app, ["replay", str(file), "--api-key-env", "NO_SUCH_KEY"])
     assert result.exit_code == 2
     assert "NO_SUCH_KEY is not set" in result.stderr
@@ -341,13 +351,38 @@ def test_figures_on_stdout_are_alone_there(tmp_path: Path) -> None:
     with listening(accepted) as endpoint:
         result = runner.invoke(app, ["replay", str(file), "--url", endpoint.url, "--json", "-"])
     assert json.loads(result.stdout)["requests"] == 1
-    assert "Replay" in result.stderr
+    assert "Answers" in result.stderr
 
 
 def test_a_figures_file_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:
     file = write(tmp_path / "r.jsonl", {"text": "one"})
     with listening(accepted) as endpoint:
         arguments = ["replay", str(file), "--url", endpoint.url]
-        result = runner.invoke(app, [*arguments, "--json", str(tmp_path / "none" / "f.json")])
-    assert result.exit_code == 2
+        for out in (tmp_path / "none" / "f.json", tmp_path):
+            assert runner.invoke(app, [*arguments, "--json", str(out)]).exit_code == 2
     assert endpoint.asked == []
+
+
+def test_an_interrupt_prints_what_was_counted(tmp_path: Path) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    async def stuck(request: Asked) -> Response:
+        if request.text == "quick":
+            return answer(attempt())
+        asked.set()
+        await asyncio.to_thread(over.wait, 30)
+        return answer(attempt())
+
+    file = write(tmp_path / "r.jsonl", {"text": "quick"}, {"text": "slow"}, {"text": "later"})
+    figures = tmp_path / "figures.json"
+    with listening(stuck) as endpoint:
+        command = [sys.executable, "-m", "deploy.cli", "replay", str(file), "--url", endpoint.url]
+        command += ["--concurrency", "1", "--json", str(figures)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert asked.wait(30)
+            process.send_signal(signal.SIGINT)
+            printed, _ = process.communicate(timeout=30)
+        over.set()
+    assert process.returncode == 130
+    assert "requests 1: 1 answered, 0 errors" in printed
+    assert json.loads(figures.read_text("utf-8"))["answered"] == 1

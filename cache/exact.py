@@ -1,0 +1,213 @@
+"""The exact cache: the same request in the same scope gets the same answer again, at no cost.
+
+Off unless the task opts in. Only answers that were accepted without reserve are kept: not best
+effort, not degraded, not refused, not cut short; a stream only once it has come to a clean end.
+"""
+
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Protocol
+
+from cache.entries import PER_ENTRY, Entries, Entry
+from cache.footprint import footprint
+from cache.scope import scope_key
+from serving.backend import Attempt, Backend, Call, ChunkStream, Kind
+from serving.settings.root import CacheSettings
+from serving.settings.tasks import TaskSettings
+from serving.wire.chat import ChatRequest
+from serving.wire.completion import Assembler, Chunk, Completion, as_chunks
+
+WHOLE = frozenset({"stop", "tool_calls", "function_call"})
+"""Finish reasons of an answer that says all it has to say."""
+
+
+class HitLedger(Protocol):
+    """What the cache needs of the ledger."""
+
+    async def admit(self) -> None: ...
+
+    def open(
+        self, call: Call, *, kind: Kind, tier: str, model: str, simulated: bool
+    ) -> Attempt: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    """`key` is None where the request is not to be cached, `ttl_s` is the task's. `started` is in
+    `time.monotonic()` seconds.
+    """
+
+    started: float
+    key: str | None = None
+    entry: Entry | None = None
+    ttl_s: float = 0.0
+
+
+class ExactCached:
+    """A Backend around `inner`. `tasks` gives a task's settings by the name in the call; `policy`
+    is part of every key (see `scope_key`); `clock` counts seconds.
+    """
+
+    def __init__(
+        self,
+        inner: Backend,
+        *,
+        tasks: Callable[[str | None], TaskSettings],
+        ledger: HitLedger,
+        settings: CacheSettings,
+        policy: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._inner = inner
+        self._tasks = tasks
+        self._ledger = ledger
+        self._settings = settings
+        self._policy = policy
+        self._clock = clock
+        self._entries = Entries(settings.max_bytes, clock)
+
+    async def complete(self, request: ChatRequest, call: Call) -> Completion:
+        found = self._look_up(request, call)
+        if found.entry is not None:
+            return await self._hit(found.entry, call, found.started)
+        completion = await self._inner.complete(request, call)
+        self._offer(found, request, call, completion)
+        return completion
+
+    async def stream(self, request: ChatRequest, call: Call) -> ChunkStream:
+        found = self._look_up(request, call)
+        if found.entry is not None:
+            for chunk in as_chunks(await self._hit(found.entry, call, found.started)):
+                yield chunk
+            return
+        kept = _Copy(self._settings.max_entry_bytes) if found.key is not None else None
+        async with aclosing(self._inner.stream(request, call)) as chunks:
+            async for chunk in chunks:
+                if kept is not None:
+                    kept.add(chunk)
+                yield chunk
+        if kept is not None and (completion := kept.completion()) is not None:
+            self._offer(found, request, call, completion)
+
+    def evict(self, request_id: str) -> bool:
+        """Forgets the answer that this request made, once it turns out to be wrong. False where
+        there is none; one that is still on its way in will not be kept.
+        """
+        return self._entries.evict(request_id)
+
+    def _look_up(self, request: ChatRequest, call: Call) -> _Lookup:
+        started = time.monotonic()
+        task = self._tasks(call.task)
+        off = _why_off(request, call, task, self._settings)
+        key = scope_key(request, call, self._policy) if off is None else None
+        if key is None:
+            call.trace.cache = "off"
+            call.trace.note("cache", "off", off or "the request has no exact form")
+            return _Lookup(started)
+        entry = self._entries.get(key)
+        call.trace.cache = "miss" if entry is None else "exact"
+        if entry is None:
+            call.trace.note("cache", "miss", f"no entry for task {task.name!r}")
+        return _Lookup(started, key, entry, task.cache.ttl_s)
+
+    async def _hit(self, entry: Entry, call: Call, started: float) -> Completion:
+        """A copy under a new id and time: each response is one of its own, with its own row in the
+        ledger. `Overloaded` where the ledger takes no rows.
+        """
+        await self._ledger.admit()
+        attempt = self._ledger.open(
+            call, kind="cache_hit", tier=entry.tier, model=entry.model, simulated=entry.simulated
+        )
+        age = self._clock() - entry.stored_at
+        call.trace.tier = entry.tier
+        call.trace.drop(entry.dropped)
+        call.trace.note("cache", "hit", f"answer of {entry.attempt_id}, {age:.0f} s old")
+        attempt.usage = entry.completion.usage
+        attempt.cost_usd = Decimal(0)
+        attempt.latency_ms = (time.monotonic() - started) * 1_000
+        attempt.judge("accepted", "exact_cache_hit")
+        fresh = f"chatcmpl-{uuid.uuid4().hex}"
+        return replace(entry.completion, id=fresh, created=int(time.time()))
+
+    def _offer(
+        self, found: _Lookup, request: ChatRequest, call: Call, completion: Completion
+    ) -> None:
+        """Keeps the answer if it may be kept."""
+        maker = _maker(call)
+        if found.key is None or maker is None or not _keepable(completion, call):
+            return
+        if not request.logprobs:
+            choices = tuple(replace(c, logprobs=None) for c in completion.choices)
+            completion = replace(completion, choices=choices)
+        size = PER_ENTRY + footprint(completion)
+        if size > self._settings.max_entry_bytes:
+            call.trace.note("cache", "not kept", f"{size} bytes are too many for one entry")
+            return
+        entry = Entry(
+            completion=completion,
+            tier=maker.tier,
+            model=maker.model,
+            simulated=maker.simulated,
+            dropped=tuple(call.trace.dropped),
+            request_id=call.request_id,
+            attempt_id=maker.id,
+            size=size,
+            stored_at=self._clock(),
+            ttl_s=found.ttl_s,
+        )
+        self._entries.put(found.key, entry)
+
+
+class _Copy:
+    """Assembles a stream in passing, as long as it fits into an entry."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._assembler: Assembler | None = Assembler()
+        self._left = max_bytes
+
+    def add(self, chunk: Chunk) -> None:
+        if self._assembler is None:
+            return
+        texts = (chunk.content, chunk.reasoning, *(c.arguments for c in chunk.tool_calls))
+        self._left -= sum(len(text) for text in texts if text is not None)
+        if self._left < 0:
+            self._assembler = None
+            return
+        self._assembler.add(chunk)
+
+    def completion(self) -> Completion | None:
+        """The whole answer; None where it was too long or did not come to its end."""
+        whole = self._assembler
+        if whole is None or not whole.finished or whole.usage is None:
+            return None
+        return whole.completion()
+
+
+def _why_off(
+    request: ChatRequest, call: Call, task: TaskSettings, settings: CacheSettings
+) -> str | None:
+    """Why this request is not to be cached, None where it is."""
+    if settings.max_bytes == 0:
+        return "the cache is off"
+    if not task.cache.enabled or task.critical:
+        return f"task {task.name!r} is not cached"
+    if request.options.cache is False:
+        return "off for this request"
+    return None if call.kind == "attempt" else "a spot check must ask anew"
+
+
+def _maker(call: Call) -> Attempt | None:
+    """The accepted attempt that made the answer, None where none was accepted."""
+    attempts = (a for a in reversed(call.trace.attempts) if a.kind == "attempt")
+    return next((a for a in attempts if a.outcome == "accepted"), None)
+
+
+def _keepable(completion: Completion, call: Call) -> bool:
+    trace = call.trace
+    if trace.best_effort is not None or trace.degraded is not None or not completion.choices:
+        return False
+    return all(c.finish_reason in WHOLE and not c.refusal for c in completion.choices)

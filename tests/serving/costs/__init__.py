@@ -1,0 +1,1 @@
+"""Tests of prices, estimates, the ledger and the report."""

@@ -1,0 +1,1 @@
+"""Tests of the OpenAI-compatible engine, against a real HTTP server."""

@@ -1,0 +1,1 @@
+"""Tests of the hosted adapters and of the emulator."""

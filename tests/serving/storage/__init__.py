@@ -1,0 +1,1 @@
+"""Tests of the database, its schema and what is stored there."""
