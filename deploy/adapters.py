@@ -1,8 +1,9 @@
 """From a tier's settings to what answers for it: the part of the wiring that opens connections."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from serving.backend import Ability, Backend
 from serving.engines.mock.engine import MockBackend, mock_ability
@@ -11,15 +12,16 @@ from serving.hosted.anthropic import Anthropic, anthropic_ability, thinking_room
 from serving.hosted.emulator.app import create_emulator
 from serving.hosted.emulator.server import EmulatorServer
 from serving.settings.tiers import AnthropicEngine, MockEngine, TierSettings
+from serving.wire.chat import ChatRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """`thinking_tokens`: how many the model may spend on thoughts beyond its output limit."""
+    """`thinking_room`: tokens that the model may spend on thoughts beyond its output limit."""
 
     backend: Backend
     ability: Ability
-    thinking_tokens: int = 0
+    thinking_room: Callable[[ChatRequest], int] = lambda _request: 0
 
 
 async def open_adapters(tiers: Sequence[TierSettings], stack: AsyncExitStack) -> dict[str, Adapter]:
@@ -37,7 +39,7 @@ def _open(tier: TierSettings, emulator: str | None, stack: AsyncExitStack) -> Ad
         case AnthropicEngine():
             claude = Anthropic(tier, base_url=emulator)
             stack.push_async_callback(claude.aclose)
-            return Adapter(claude, anthropic_ability(tier), thinking_room(tier))
+            return Adapter(claude, anthropic_ability(tier), partial(thinking_room, tier))
         case _:
             server = OpenAICompatible(tier)
             stack.push_async_callback(server.aclose)

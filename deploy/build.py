@@ -113,7 +113,7 @@ def _rung(tier: TierSettings, adapter: Adapter, card: RateCard, ledger: Ledger) 
     price = tier_price(tier, card)
     fitted = Fit(adapter.backend, tier=tier, ability=adapter.ability)
     metered = Metered(
-        fitted, tier=tier, price=price, ledger=ledger, thinking_tokens=adapter.thinking_tokens
+        fitted, tier=tier, price=price, ledger=ledger, thinking_room=adapter.thinking_room
     )
     return Rung(settings=tier, backend=metered, ability=adapter.ability, price=price)
 

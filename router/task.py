@@ -5,21 +5,25 @@ end of the last user message, so that a long prompt costs no more than a short o
 in the middle of a long message is not seen; a client that knows better sends a tag.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import re2
 
-from router.validators.pattern import compile_pattern, options
+from router.validators.pattern import options
 from router.validators.text import wordy
 from serving.backend import Call
+from serving.errors import ConfigError
 from serving.settings.root import Settings
 from serving.settings.tasks import TaskSettings
 from serving.wire.chat import ChatRequest, Message
 
 SCANNED_CHARS = 2_000
 CHARS_PER_TOKEN = 4
+MAX_MEMORY = 64_000_000
+NEVER = r"[^\x00-\x{10FFFF}]"
 
 CODE_SIGNS = "|".join(
     (
@@ -41,6 +45,7 @@ CODE_SIGNS = "|".join(
 )
 
 
+_folded = partial(options, case_sensitive=False, max_memory=MAX_MEMORY)
 _OUTSIDE = r"[^\pL\pM\pN_]"
 
 
@@ -59,16 +64,20 @@ class _Rule:
 
 
 class TaskClassifier:
-    """Immutable; safe to share between requests and threads."""
+    """Immutable; safe to share between requests and threads. `ConfigError` where the words of all
+    tasks together are more than one automaton can hold.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._default = settings.default_task
         self._by_name = {t.name: t for t in (*settings.tasks, settings.default_task)}
         tasks = [t for t in settings.tasks if not t.match.empty]
         self._rules = tuple(_Rule(t, _compiled(t.match.words)) for t in tasks)
-        # One pass over the text tells the common case, that no task's word is in it.
+        # One pass over the text tells the common case, that no task's word is in it; a second one
+        # tells whose words may be.
         self._any_word = _compiled(tuple(word for t in tasks for word in t.match.words))
-        self._code = compile_pattern(CODE_SIGNS, "code signs")
+        self._whose = _whose_words(tasks)
+        self._code = re2.compile(CODE_SIGNS.encode(), options())
         self._looks_for_code = any(t.match.code for t in tasks)
 
     def classify(self, request: ChatRequest, call: Call) -> TaskDecision:
@@ -84,17 +93,23 @@ class TaskClassifier:
 
     def _by_features(self, request: ChatRequest) -> TaskDecision:
         raw = scanned(request) if self._any_word is not None or self._looks_for_code else b""
-        has_word = self._any_word is not None and self._any_word.search(raw) is not None
-        for rule in self._rules:
-            reason = self._fits(rule, request, raw, has_word)
+        with_words = self._with_words(raw)
+        for i, rule in enumerate(self._rules):
+            word = _found(rule.words, raw) if i in with_words else None
+            reason = _word_reason(word) or self._fits(rule, request, raw)
             if reason is not None:
                 return TaskDecision(rule.task, reason)
         return TaskDecision(self._default, "no tag, and no task's features fit")
 
-    def _fits(self, rule: _Rule, request: ChatRequest, raw: bytes, has_word: bool) -> str | None:
+    def _with_words(self, raw: bytes) -> Collection[int]:
+        """The rules whose words may stand in the text, at least all of those."""
+        if self._any_word is None or self._any_word.search(raw) is None:
+            return ()
+        # None also where the automaton outgrew its memory; then any rule's may.
+        return self._whose.Match(raw) or range(len(self._rules))
+
+    def _fits(self, rule: _Rule, request: ChatRequest, raw: bytes) -> str | None:
         match = rule.task.match
-        if has_word and rule.words is not None and (word := _found(rule.words, raw)) is not None:
-            return f"the last user message has the word {word!r}"
         if match.json_output and _wants_json(request):
             return "JSON output is asked for"
         if match.tools and request.tools:
@@ -139,10 +154,23 @@ def _texts(message: Message) -> list[str]:
 
 
 def _compiled(words: tuple[str, ...]) -> Any | None:
-    known = tuple(word for word in words if word)
+    known = [word for word in words if word]
     if not known:
         return None
-    return compile_pattern(_words_pattern(known), "words", case_sensitive=False)
+    try:
+        return re2.compile(_words_pattern(known).encode(), _folded())
+    except re2.error as error:
+        raise ConfigError(f"tasks.match.words: too many or too long: {error}") from error
+
+
+def _whose_words(tasks: Sequence[TaskSettings]) -> Any:
+    """Tells by one pass which tasks' words occur in a text, word borders aside."""
+    found = re2.Set.SearchSet(_folded())
+    for task in tasks:
+        words = [re2.escape(word) for word in task.match.words if word]
+        found.Add(("|".join(words) if words else NEVER).encode())
+    found.Compile()
+    return found
 
 
 def _words_pattern(words: Iterable[str]) -> str:
@@ -162,8 +190,12 @@ def _words_pattern(words: Iterable[str]) -> str:
     )
 
 
-def _found(words: Any, raw: bytes) -> str | None:
-    found = words.search(raw)
+def _word_reason(word: str | None) -> str | None:
+    return None if word is None else f"the last user message has the word {word!r}"
+
+
+def _found(words: Any | None, raw: bytes) -> str | None:
+    found = None if words is None else words.search(raw)
     if found is None:
         return None
     return str(next(g for g in found.groups() if g is not None).decode().casefold())

@@ -29,27 +29,31 @@ class Grouping(StrEnum):
     DAY = "day"
 
 
+Config = Annotated[
+    Path | None,
+    typer.Argument(metavar="CONFIG", help="A YAML configuration (default: the mock stack's)."),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(help="From when: 7d, 24h, 30m, or a date or time, UTC (default: the start)."),
+]
+Until = Annotated[str | None, typer.Option(help="Up to, but not including (default: now).")]
+By = Annotated[
+    list[Grouping] | None,
+    typer.Option(help="Only this grouping; may be repeated (default: all of them)."),
+]
+Tenant = Annotated[str | None, typer.Option(help="Only this tenant.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with exact figures.")]
+
+
 def report(
-    config: Annotated[
-        Path | None,
-        typer.Argument(metavar="CONFIG", help="A YAML configuration (default: the mock stack's)."),
-    ] = None,
+    config: Config = None,
     *,
-    since: Annotated[
-        str | None,
-        typer.Option(help="From when: 7d, 24h, 30m, or a date or time, UTC (default: the start)."),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(help="Up to, but not including (default: now).")
-    ] = None,
-    by: Annotated[
-        list[Grouping] | None,
-        typer.Option(help="Only this grouping; may be repeated (default: all of them)."),
-    ] = None,
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, with exact figures.")
-    ] = False,
+    since: Since = None,
+    until: Until = None,
+    by: By = None,
+    tenant: Tenant = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print what was spent, what the baseline would have cost, and what could be recovered."""
     import asyncio  # noqa: PLC0415

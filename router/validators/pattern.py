@@ -19,22 +19,24 @@ MAX_STEPS = 100_000_000
 """Most steps of the automaton on one answer, some 0.4 s where no state can be cached."""
 
 
-def options(*, case_sensitive: bool = True, latin: bool = False) -> Any:
+def options(
+    *, case_sensitive: bool = True, latin: bool = False, max_memory: int = MAX_MEMORY
+) -> Any:
     made = re2.Options()
     made.case_sensitive = case_sensitive
-    made.max_mem = MAX_MEMORY
+    made.max_mem = max_memory
     made.log_errors = False
     if latin:
         made.encoding = re2.Options.Encoding.LATIN1
     return made
 
 
-def compile_pattern(pattern: str, where: str, *, case_sensitive: bool = True) -> Any:
+def compile_pattern(pattern: str, where: str) -> Any:
     """Matches on UTF-8 bytes. `InvalidRequest` names `where` a wrong or too large pattern stands.
     RE2 keeps the 128 compiled last.
     """
     try:
-        return re2.compile(pattern.encode(), options(case_sensitive=case_sensitive))
+        return re2.compile(pattern.encode(), options())
     except re2.error as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
         raise InvalidRequest(

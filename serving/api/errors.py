@@ -61,6 +61,16 @@ def error_body(error: StepwellError, exchange: Exchange) -> dict[str, Any]:
     return body
 
 
+def error_event(error: StepwellError, exchange: Exchange) -> dict[str, Any]:
+    """The body as an event in a stream. Clients keep only what is in `error` of such an event, so
+    the route stands inside it.
+    """
+    body = error_body(error, exchange)
+    if (route := body.pop("stepwell", None)) is not None:
+        body["error"]["stepwell"] = route
+    return body
+
+
 def error_headers(error: StepwellError) -> dict[str, str]:
     headers: dict[str, str] = {}
     if error.retry_after is not None:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serving.api.disconnect import ClientGone, stop, until_gone
-from serving.api.errors import client_error, error_body
+from serving.api.errors import client_error, error_event
 from serving.api.exchange import Exchange
 from serving.api.figures import Figures, trace_wire
 from serving.api.mailbox import Mailbox
@@ -105,7 +105,7 @@ class EventStream(Response):
         except Exception as error:
             told = client_error(error, self._exchange)
             self._exchange.error = told.code or told.type
-            closing = event(error_body(told, self._exchange))
+            closing = event(error_event(told, self._exchange))
         await send({"type": "http.response.body", "body": closing, "more_body": False})
 
     async def _opening(self, box: Mailbox[Piece]) -> list[Piece]:

@@ -1,5 +1,6 @@
 """Meters a tier: one attempt per call, with what it used, what it cost and how long it took."""
 
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -10,6 +11,10 @@ from serving.costs.price import Price
 from serving.settings.tiers import TierSettings
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Chunk, Completion, Usage
+
+
+def _no_thinking(_request: ChatRequest) -> int:
+    return 0
 
 
 class Metered:
@@ -29,16 +34,16 @@ class Metered:
         tier: TierSettings,
         price: Price | None,
         ledger: Ledger,
-        thinking_tokens: int = 0,
+        thinking_room: Callable[[ChatRequest], int] = _no_thinking,
     ) -> None:
-        """`thinking_tokens`: how many the tier may spend on thoughts beyond its output limit; they
+        """`thinking_room`: tokens that the tier may spend on thoughts beyond its output limit; they
         count in the upper bounds of calls whose usage never came.
         """
         self._inner = inner
         self._tier = tier
         self._price = price
         self._ledger = ledger
-        self._thinking_tokens = thinking_tokens
+        self._thinking_room = thinking_room
 
     async def complete(self, request: ChatRequest, call: Call) -> Completion:
         with await self._open(request, call) as meter:
@@ -82,7 +87,7 @@ class Metered:
             price=self._price,
             ledger=self._ledger,
             max_output_tokens=limit,
-            thinking_tokens=self._thinking_tokens,
+            thinking_tokens=self._thinking_room(request),
         )
 
     async def _leave(self, meter: Meter, call: Call) -> None:

@@ -65,10 +65,10 @@ def anthropic_ability(tier: TierSettings) -> Ability:
     )
 
 
-def thinking_room(tier: TierSettings) -> int:
-    """How many tokens the tier may spend on thoughts beyond its output limit."""
-    model = catalog().ability(tier.model)
-    return plan_thinking(tier.effort, model, catalog()).room
+def thinking_room(tier: TierSettings, request: ChatRequest) -> int:
+    """Tokens that the tier may spend on thoughts beyond its output limit."""
+    effort = request.reasoning_effort or tier.effort
+    return plan_thinking(effort, catalog().ability(tier.model), catalog()).room
 
 
 class Anthropic:

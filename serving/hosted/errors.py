@@ -62,9 +62,11 @@ def from_sdk(error: Exception, tier: str) -> TierError:
     if isinstance(error, anthropic.APIConnectionError):
         cause = type(error.__cause__ or error).__name__
         return TierUnavailable(f"tier {tier}: cannot connect ({cause})")
-    if isinstance(error, httpx2.TransportError):
-        return TierProtocolError(f"tier {tier}: the connection broke off ({type(error).__name__})")
-    return TierProtocolError(f"tier {tier}: the answer does not parse ({type(error).__name__})")
+    if isinstance(error, UnicodeEncodeError):  # half of a surrogate pair cannot be sent as UTF-8
+        return TierRejected(f"tier {tier}: the request holds text that is no valid Unicode")
+    broke = isinstance(error, httpx2.TransportError)
+    what = "the connection broke off" if broke else "the answer does not parse"
+    return TierProtocolError(f"tier {tier}: {what} ({type(error).__name__})")
 
 
 def from_status(error: "APIStatusError", tier: str) -> TierError:

@@ -1,6 +1,7 @@
 """The one way to the database: an async engine on SQLite or PostgreSQL, its schema up to date."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
@@ -18,7 +19,7 @@ from serving.storage.migrate import migrate
 BUSY_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT_S = 10
 COMMAND_TIMEOUT_S = 60
-OPEN_ATTEMPTS = 20
+OPEN_TIMEOUT_S = 15.0
 
 
 class Database:
@@ -107,16 +108,17 @@ class Database:
             await work(connection)
 
     async def _migrate(self) -> None:
-        for attempt in range(OPEN_ATTEMPTS):
+        give_up = time.monotonic() + OPEN_TIMEOUT_S
+        while True:
             try:
                 async with self.begin() as connection:
                     await migrate(connection)
             except Exception as error:
                 # Switching a new file to WAL fails at once, whatever the busy timeout, while
                 # another process is switching it too.
-                if "database is locked" not in str(error) or attempt == OPEN_ATTEMPTS - 1:
+                if "database is locked" not in str(error) or time.monotonic() > give_up:
                     raise
-                await asyncio.sleep(0.05 * (attempt + 1))
+                await asyncio.sleep(0.05)
             else:
                 return
 

@@ -56,9 +56,13 @@ def running(config: dict[str, Any], folder: Path) -> Iterator[Stack]:
     found: list[tuple[uvicorn.Server, int]] = []
     failed: list[BaseException] = []
 
+    def started(server: uvicorn.Server, port: int) -> None:
+        found.append((server, port))
+        up.set()
+
     def run() -> None:
         try:
-            asyncio.run(serve(settings, started=lambda *s: (found.append(s), up.set())[-1]))
+            asyncio.run(serve(settings, started=started))
         except BaseException as error:
             failed.append(error)
         finally:

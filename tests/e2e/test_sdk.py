@@ -14,7 +14,7 @@ from tests.e2e.configs import ladder
 from tests.e2e.stack import Stack, running
 
 QUESTION: list[Any] = [{"role": "user", "content": "How do I reset the password of my account?"}]
-WEATHER: dict[str, Any] = {
+WEATHER: Any = {
     "type": "function",
     "function": {
         "name": "get_weather",
@@ -164,7 +164,7 @@ def test_several_choices_go_where_the_tier_can(stack: Stack) -> None:
     with stack.client() as client:
         answer = client.chat.completions.create(model="auto", messages=QUESTION, n=3)
         assert [c.index for c in answer.choices] == [0, 1, 2]
-        with pytest.raises(openai.BadRequestError, match="n"):
+        with pytest.raises(openai.BadRequestError, match="several choices"):
             client.chat.completions.create(model="opus", messages=QUESTION, n=3)
 
 

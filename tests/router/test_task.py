@@ -7,6 +7,7 @@ import pytest
 
 from router.task import SCANNED_CHARS, TaskClassifier, scanned
 from serving.backend import Call
+from serving.errors import ConfigError
 from serving.settings.root import Settings
 from serving.settings.tasks import TaskMatch, TaskSettings
 from serving.settings.tiers import MockEngine, TierSettings
@@ -128,6 +129,24 @@ def test_parts_are_read_like_text() -> None:
 
 def test_text_that_is_no_valid_unicode_is_read_all_the_same() -> None:
     assert classified(ask("\ud800 contract")) == "legal"
+
+
+def test_among_many_tasks_the_first_whose_words_stand_there_wins() -> None:
+    many = tuple(
+        TaskSettings(name=f"t{i}", match=TaskMatch(words=tuple(f"w{i}x{k}" for k in range(20))))
+        for i in range(200)
+    )
+    classifier = TaskClassifier(Settings(tiers=TIERS, tasks=many))
+    found = classifier.classify(ask("w19x1 in w199x19, w150x3 and pw7x7"), call())
+    assert (found.task.name, found.reason) == ("t19", "the last user message has the word 'w19x1'")
+    assert classifier.classify(ask("w19x1s"), call()).task.name == "default"
+
+
+def test_more_words_than_can_be_held_are_a_matter_of_the_config() -> None:
+    words = tuple(f"{i:05}" * 40 for i in range(30_000))
+    tasks = (TaskSettings(name="huge", match=TaskMatch(words=words)),)
+    with pytest.raises(ConfigError, match="too many or too long"):
+        TaskClassifier(Settings(tiers=TIERS, tasks=tasks))
 
 
 def test_a_long_prompt_takes_no_longer_than_a_short_one() -> None:

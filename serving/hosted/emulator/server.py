@@ -32,6 +32,7 @@ class EmulatorServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=False,
             timeout_graceful_shutdown=STOP_S,
         )
         self._server = _Server(config)
@@ -43,7 +44,7 @@ class EmulatorServer:
         """Ends; does nothing where it was not started."""
         if self._server is None or self._task is None:
             return
-        self._server.should_exit = True
+        self._server.stopping.set()
         await self._task
         self._server = self._task = None
 
@@ -53,11 +54,17 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.ready = asyncio.Event()
+        self.ready, self.stopping = asyncio.Event(), asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        """Waits to be told, where uvicorn would look ten times a second."""
+        await self.on_tick(0)
+        await self.stopping.wait()
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -23,7 +23,7 @@ OPENING = "(The conversation begins.)"
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """`system` blocks and `messages` (each with a list of blocks), and the names of tools that
-    the history calls. `names`: some message carried a `name`, which Claude has no field for.
+    the history calls. `names`: some speaker carried a `name`, which Claude has no field for.
     """
 
     system: list[Block]
@@ -61,7 +61,9 @@ def conversation(
         turns.insert(0, {"role": "user", "content": [text_block(OPENING)]})
     if turns[-1]["role"] == "assistant":
         _end_with_assistant(turns[-1], prefill)
-    return Conversation(system, turns, tuple(walk.called), any(m.name for m in messages))
+    return Conversation(
+        system, turns, tuple(walk.called), any(m.name and m.role != "tool" for m in messages)
+    )
 
 
 class _Walk:

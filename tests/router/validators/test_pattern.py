@@ -5,7 +5,7 @@ import time
 import pytest
 
 from router.validators.base import Validators
-from router.validators.pattern import pattern_size, words_pattern
+from router.validators.pattern import pattern_size
 from serving.errors import InvalidRequest
 from tests.router.validators.asking import spec, verdict
 
@@ -69,8 +69,3 @@ def test_a_forbidden_pattern_shows_early() -> None:
     assert not validators.check_prefix("worse ").passed
     demanded = Validators.compile([spec("regex", pattern="x")])
     assert demanded.check_prefix("y").passed
-
-
-def test_words_with_and_without_borders_share_one_pattern() -> None:
-    assert words_pattern(["a", "b"]).count("|b)") == 1
-    assert "$" not in words_pattern(["a"], ended=False)

@@ -1,10 +1,12 @@
 """Emptiness, truncation, length and words."""
 
+import time
 from typing import Any
 
 import pytest
 
 from router.validators.answer import MAX_CHARS
+from router.validators.text import MAX_INSIDE
 from tests.router.validators.asking import ask, spec, tool, tool_call, verdict
 
 
@@ -86,9 +88,9 @@ def test_words_stand_on_word_borders(word: str, text: str, found: bool) -> None:
     assert verdict(spec("words", forbidden=[word]), text).passed is not found
 
 
-def test_words_are_named_as_the_spec_has_them() -> None:
+def test_the_word_at_fault_is_named() -> None:
     both = spec("words", required=["Total", "sum"], forbidden=["Secret", "N.B."])
-    assert verdict(both, "the sum").reason == "words: the required word 'Total' is missing"
+    assert verdict(both, "the sum").reason == "words: the required word 'total' is missing"
     assert verdict(both, "total sum SECRET").reason == "words: the forbidden word 'secret' occurs"
     assert (
         verdict(both, "total, sum: n.b. this").reason == "words: the forbidden word 'n.b.' occurs"
@@ -102,10 +104,21 @@ def test_overlapping_words_are_all_found() -> None:
     ).passed
 
 
+def test_a_word_inside_others_too_often_is_not_looked_for_on() -> None:
+    """So that no answer takes for ever; a forbidden word then counts as found."""
+    inside = "start " * MAX_INSIDE
+    assert verdict(spec("words", required=["art"]), inside[:600] + "art").passed
+    assert not verdict(spec("words", required=["art"]), inside + "art").passed
+    assert not verdict(spec("words", forbidden=["art"]), inside).passed
+
+
 def test_many_long_words_on_a_long_answer_take_their_time_and_no_more() -> None:
-    """Each word alone would make a naive search try 200 characters at each of 500,000 places."""
-    words = ["a " * 99 + letter for letter in "bcdefghij"]
-    assert verdict(spec("words", forbidden=words), "a " * 250_000).passed
+    """A naive search would try 200 characters at each of a million places."""
+    words = ["a" * 190 + f"{i:09}" for i in range(100)]
+    started = time.perf_counter()
+    assert verdict(spec("words", forbidden=words), "a" * MAX_CHARS).passed
+    assert not verdict(spec("words", required=["a" * 200] * 100), "a" * MAX_CHARS).passed
+    assert time.perf_counter() - started < 3
     assert not verdict(spec("words", forbidden=words), "a" * (MAX_CHARS + 1)).passed
 
 

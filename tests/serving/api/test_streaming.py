@@ -192,7 +192,7 @@ async def test_an_unforeseen_error_in_a_stream_keeps_its_secret() -> None:
         response = await server.post(json=streamed(stepwell={"explain": True}))
     last = events(response.text)[-1]
     assert last["error"]["code"] == "internal_error"
-    assert last["stepwell"]["attempts"]
+    assert last["error"]["stepwell"]["attempts"]
     assert "secret" not in response.text
 
 

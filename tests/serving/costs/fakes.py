@@ -130,7 +130,9 @@ def only(asked: Call) -> Attempt:
 def metered(inner: Backend, ledger: Ledger, *, price: Price | None = CHEAP, **of: Any) -> Metered:
     """`inner` as a tier; `of` are the tier's settings, or the meter's `thinking_tokens`."""
     thinking = of.pop("thinking_tokens", 0)
-    return Metered(inner, tier=tier(**of), price=price, ledger=ledger, thinking_tokens=thinking)
+    return Metered(
+        inner, tier=tier(**of), price=price, ledger=ledger, thinking_room=lambda _: thinking
+    )
 
 
 def ledger_on(database: Database, **given: Any) -> Ledger:

@@ -143,6 +143,13 @@ async def test_a_request_over_32_mb_is_refused_by_the_tier() -> None:
     assert caught.value.code == "request_too_large"
 
 
+@both
+async def test_text_that_cannot_be_encoded_is_refused(stream: bool) -> None:
+    async with emulated() as url, adapter(url) as backend:
+        with pytest.raises(TierRejected, match="Unicode"):
+            await asked(backend, chat("half a pair: \ud83d"), call(), stream=stream)
+
+
 async def test_an_unknown_model_is_a_misconfigured_tier() -> None:
     async with emulated() as url, adapter(url, "claude-opus-6") as backend:
         with pytest.raises(TierMisconfigured) as caught:

@@ -276,7 +276,7 @@ async def test_the_prompt_cache_over_http_is_the_keys_own() -> None:
 async def test_concurrent_requests_all_write_until_the_first_has_begun() -> None:
     """The fan-out trap: a prefix that is being written cannot be read yet."""
     system = [{"type": "text", "text": "word " * 600, "cache_control": {"type": "ephemeral"}}]
-    async with emulated(Scripted(delay=0.1)) as url:
+    async with emulated(Scripted(delay=0.02)) as url:
         together = await asyncio.gather(*(post(url, {"system": system}) for _ in range(3)))
         after = await post(url, {"system": system})
     assert [r.json()["usage"]["cache_read_input_tokens"] for r in together] == [0, 0, 0]
