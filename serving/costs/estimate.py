@@ -57,12 +57,15 @@ def estimate_tokens(text: str) -> int:
 
 def estimate_request_tokens(request: ChatRequest) -> int:
     """The prompt tokens of `request`: its messages, tools, images and response schema."""
-    total = TOKENS_PER_REQUEST + sum(_message(m) for m in request.messages)
-    total += sum(_tool(t) for t in request.tools or ())
+    texts: list[str] = []
+    fixed = TOKENS_PER_REQUEST + TOKENS_PER_MESSAGE * len(request.messages)
+    fixed += sum(_message(m, texts) for m in request.messages)
+    fixed += sum(_tool(t, texts) for t in request.tools or ())
     shape = request.response_format
     if shape is not None and shape.json_schema is not None:
-        total += _json(shape.json_schema.json_schema)
-    return total
+        texts.append(_json(shape.json_schema.json_schema))
+    # Weighed once for all: a long conversation has many short texts.
+    return fixed + estimate_tokens("".join(texts))
 
 
 def upper_bound(
@@ -82,40 +85,45 @@ def upper_bound(
     return Usage(prompt_tokens=prompt, completion_tokens=most, estimated=True)
 
 
-def _message(message: Message) -> int:
-    total = TOKENS_PER_MESSAGE + estimate_tokens(message.name or "")
+def _message(message: Message, texts: list[str]) -> int:
+    """Adds the message's texts to `texts`; returns the tokens of what has none."""
+    fixed = 0
     if isinstance(message.content, str):
-        total += estimate_tokens(message.content)
+        texts.append(message.content)
     else:
-        total += sum(_part(part) for part in message.content or ())
+        for part in message.content or ():
+            if part.text is not None:
+                texts.append(part.text)
+            else:
+                fixed += _without_text(part)
     for call in message.tool_calls or ():
         if call.function is not None:
-            called = call.function
-            total += TOKENS_PER_TOOL + estimate_tokens(called.name + called.arguments)
-    return total + estimate_tokens(message.refusal or "")
+            fixed += TOKENS_PER_TOOL
+            texts += (call.function.name, call.function.arguments)
+    texts += (message.name or "", message.refusal or "")
+    return fixed
 
 
-def _part(part: ContentPart) -> int:
-    if part.text is not None:
-        return estimate_tokens(part.text)
+def _without_text(part: ContentPart) -> int:
     return TOKENS_PER_IMAGE if part.type in {"image_url", "image"} else TOKENS_PER_OTHER_PART
 
 
-def _tool(tool: Tool) -> int:
+def _tool(tool: Tool, texts: list[str]) -> int:
     function = tool.function
     if function is None:
-        return TOKENS_PER_TOOL + _json(tool.model_extra)
-    text = f"{function.name}{function.description or ''}"
-    return TOKENS_PER_TOOL + estimate_tokens(text) + _json(function.parameters)
+        texts.append(_json(tool.model_extra))
+    else:
+        texts += (function.name, function.description or "", _json(function.parameters))
+    return TOKENS_PER_TOOL
 
 
-def _json(value: object) -> int:
-    """Of a JSON value as it stands in a prompt. What orjson cannot write (integers beyond 64 bits,
-    lone surrogates) is so rare that its length in Python's own notation will do.
+def _json(value: object) -> str:
+    """A JSON value as it stands in a prompt. What orjson cannot write (integers beyond 64 bits,
+    lone surrogates) is so rare that Python's own notation will do for its length.
     """
     if not value:
-        return 0
+        return ""
     try:
-        return estimate_tokens(orjson.dumps(value).decode())
+        return orjson.dumps(value).decode()
     except TypeError:
-        return estimate_tokens(repr(value))
+        return repr(value)

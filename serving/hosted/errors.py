@@ -57,16 +57,17 @@ def from_sdk(error: Exception, tier: str) -> TierError:
         return error
     if isinstance(error, anthropic.APIStatusError):
         return from_status(error, tier)
-    if isinstance(error, anthropic.APITimeoutError | httpx2.TimeoutException | TimeoutError):
+    cause = (error.__cause__ if isinstance(error, anthropic.APIConnectionError) else None) or error
+    name = type(cause).__name__
+    if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):  # nothing was sent
+        return TierUnavailable(f"tier {tier}: cannot connect ({name})")
+    if isinstance(cause, anthropic.APITimeoutError | httpx2.TimeoutException | TimeoutError):
         return TierTimeout(f"tier {tier}: no answer before the deadline")
-    if isinstance(error, anthropic.APIConnectionError):
-        cause = type(error.__cause__ or error).__name__
-        return TierUnavailable(f"tier {tier}: cannot connect ({cause})")
-    if isinstance(error, UnicodeEncodeError):  # half of a surrogate pair cannot be sent as UTF-8
+    if isinstance(cause, UnicodeEncodeError):  # half of a surrogate pair cannot be sent as UTF-8
         return TierRejected(f"tier {tier}: the request holds text that is no valid Unicode")
-    broke = isinstance(error, httpx2.TransportError)
+    broke = isinstance(cause, httpx2.TransportError | anthropic.APIConnectionError)
     what = "the connection broke off" if broke else "the answer does not parse"
-    return TierProtocolError(f"tier {tier}: {what} ({type(error).__name__})")
+    return TierProtocolError(f"tier {tier}: {what} ({name})")
 
 
 def from_status(error: "APIStatusError", tier: str) -> TierError:

@@ -82,13 +82,27 @@ def test_the_time_to_wait(header: str | None, seconds: float | None) -> None:
         assert found.retry_after == seconds
 
 
+def wrapped(cause: Exception) -> Exception:
+    """As the SDK wraps what the HTTP library raises."""
+    error = (
+        anthropic.APITimeoutError(REQUEST)
+        if isinstance(cause, httpx2.TimeoutException)
+        else anthropic.APIConnectionError(request=REQUEST)
+    )
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
         (anthropic.APITimeoutError(REQUEST), TierTimeout),
         (TimeoutError(), TierTimeout),
         (httpx2.ReadTimeout("slow"), TierTimeout),
-        (anthropic.APIConnectionError(request=REQUEST), TierUnavailable),
+        (wrapped(httpx2.ConnectError("refused")), TierUnavailable),
+        (wrapped(httpx2.ConnectTimeout("slow")), TierUnavailable),
+        (wrapped(httpx2.ReadError("reset")), TierProtocolError),
+        (anthropic.APIConnectionError(request=REQUEST), TierProtocolError),
         (httpx2.RemoteProtocolError("incomplete"), TierProtocolError),
         (ValueError("no JSON"), TierProtocolError),
     ],
