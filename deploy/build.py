@@ -22,6 +22,7 @@ from router.planner import Planner
 from router.rung import Rung
 from router.spot_check import SpotChecker
 from router.task import TaskClassifier
+from router.validators.configured import check_tasks
 from serving.api.models import model_cards
 from serving.api.service import Service
 from serving.backend import Backend
@@ -47,6 +48,7 @@ async def opened(settings: Settings) -> AsyncIterator[Service]:
     """The whole stack, running; closed in reverse, so that what is measured last is still
     written. `ConfigError` where a part cannot be had.
     """
+    check_tasks(settings)
     async with AsyncExitStack() as stack:
         database = await Database.open(database_url(settings))
         stack.push_async_callback(database.close)
@@ -73,18 +75,19 @@ def _backend(
 ) -> Backend:
     """The wrappers of one request, from the cascade out."""
     tasks = _tasks(settings)
+    audits = AuditLog(database)
     if settings.mode == "observe":
         baseline = settings.baseline_tier.name
-        routed: Backend = Observe(rungs, baseline=baseline, tasks=tasks, aliases=settings.aliases)
-    else:
-        checker = _spot_checker(settings, rungs, database, stack)
-        routed = CascadeBackend(
-            rungs, tasks=tasks, aliases=settings.aliases, on_accepted=checker.offer
-        )
-    routed = Audited(routed, tasks=tasks, log=AuditLog(database))
-    if settings.mode == "cascade" and settings.cache.max_bytes > 0:
-        routed = ExactCached(routed, tasks=tasks, ledger=ledger, settings=settings.cache)
-    return Classified(routed, TaskClassifier(settings))
+        observe = Observe(rungs, baseline=baseline, tasks=tasks, aliases=settings.aliases)
+        return Classified(Audited(observe, tasks=tasks, log=audits), TaskClassifier(settings))
+    checker = _spot_checker(settings, rungs, database, stack)
+    cascade = CascadeBackend(
+        rungs, tasks=tasks, aliases=settings.aliases, on_accepted=checker.offer
+    )
+    audited = Audited(cascade, tasks=tasks, log=audits)
+    cached = ExactCached(audited, tasks=tasks, ledger=ledger, settings=settings.cache)
+    checker.on_disagreed = cached.evict
+    return Classified(cached, TaskClassifier(settings))
 
 
 async def _ledger(
@@ -115,7 +118,7 @@ def _rung(tier: TierSettings, adapter: Adapter, card: RateCard, ledger: Ledger) 
     metered = Metered(
         fitted, tier=tier, price=price, ledger=ledger, thinking_room=adapter.thinking_room
     )
-    return Rung(settings=tier, backend=metered, ability=adapter.ability, price=price)
+    return Rung(tier, metered, adapter.ability, price, adapter.thinking_room)
 
 
 def _spot_checker(

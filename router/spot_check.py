@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -41,7 +41,8 @@ class _Job:
 class SpotChecker:
     """`offer` hears of accepted answers. Checks wait in a bounded queue, a few run at a time, and
     together they stay below a daily cap in USD; what does not fit is dropped and counted in
-    `dropped` by reason. A reference whose price is unknown cannot be capped, so it is not asked.
+    `dropped` by reason. `on_disagreed`, where set, hears the id of each request whose cheap answer
+    turned out wrong. A reference whose price is unknown cannot be capped, so it is not asked.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class SpotChecker:
         self._planner = planner
         self._settings = settings
         self._log = log
+        self.on_disagreed: Callable[[str], object] | None = None
         self._budget = DailyBudget(settings.max_usd_per_day, spent_today)
         self._queue: deque[_Job] = deque()
         self._workers: set[asyncio.Task[None]] = set()
@@ -125,7 +127,10 @@ class SpotChecker:
         request = tier_request(request, accepted.task, reference, read_logprobs=True)
         limits = (reference.settings.output.max_tokens, request.output_limit)
         most = upper_bound(
-            request, output=None, max_output_tokens=min(v for v in limits if v is not None)
+            request,
+            output=None,
+            max_output_tokens=min(v for v in limits if v is not None),
+            thinking_tokens=reference.thinking_room(request),
         )
         assert reference.price is not None
         usd = reference.price.upper_bound(most)
@@ -146,6 +151,8 @@ class SpotChecker:
         if attempt is not None:
             attempt.judge("compared", comparison.word)
         record = checked(accepted, reference.name, completion, attempt, comparison)
+        if record.agreed is False and self.on_disagreed is not None:
+            self.on_disagreed(record.id)
         await self._log.add(record)
 
 

@@ -42,11 +42,15 @@ def check(
 
 
 def examine(settings: "Settings") -> tuple["Resolved", "tuple[Finding, ...]"]:
-    """What the configuration amounts to on this host. `ConfigError` for a bad rate card."""
+    """What the configuration amounts to on this host. `ConfigError` for a bad rate card or
+    validator.
+    """
     from deploy.cli.findings import collect  # noqa: PLC0415
     from deploy.cli.resolved import resolve  # noqa: PLC0415
+    from router.validators.configured import check_tasks  # noqa: PLC0415
     from serving.costs.rate_card import RateCard, tier_price  # noqa: PLC0415
 
+    check_tasks(settings)
     card = RateCard.load(Path(settings.rates) if settings.rates else None)
     prices = {tier.name: tier_price(tier, card) for tier in settings.tiers}
     url, backend = _storage(settings)

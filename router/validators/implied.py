@@ -1,6 +1,10 @@
 """Checks that follow from the request itself and from its task."""
 
+from dataclasses import dataclass
+
+from router.validators.answer import Check
 from router.validators.base import Validators
+from serving.errors import InvalidRequest
 from serving.settings.tasks import TaskSettings
 from serving.settings.validation import (
     Json,
@@ -12,6 +16,11 @@ from serving.settings.validation import (
     ValidatorSpec,
 )
 from serving.wire.chat import ChatRequest
+
+IMPLIED_BY = {
+    "json": "response_format",
+    "json_schema": "response_format.json_schema.schema",
+}
 
 
 def implied_specs(request: ChatRequest) -> tuple[ValidatorSpec, ...]:
@@ -34,15 +43,37 @@ def implied_specs(request: ChatRequest) -> tuple[ValidatorSpec, ...]:
     return tuple(specs)
 
 
-def request_specs(request: ChatRequest, task: TaskSettings) -> tuple[ValidatorSpec, ...]:
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """A spec and where it comes from: a request field, or None for the task's."""
+
+    spec: ValidatorSpec
+    param: str | None
+
+
+def request_specs(request: ChatRequest, task: TaskSettings) -> tuple[Sourced, ...]:
     """Implied, then the task's, then the request's own specs, each once."""
-    found: list[ValidatorSpec] = []
-    for spec in (*implied_specs(request), *task.validators, *request.options.validators):
-        if spec not in found:
-            found.append(spec)
+    found: list[Sourced] = []
+    sources = [Sourced(spec, IMPLIED_BY.get(spec.kind)) for spec in implied_specs(request)]
+    sources += [Sourced(spec, None) for spec in task.validators]
+    own = request.stepwell.validators if request.stepwell is not None else ()
+    sources += [Sourced(spec, f"stepwell.validators.{i}") for i, spec in enumerate(own)]
+    for sourced in sources:
+        if all(sourced.spec != other.spec for other in found):
+            found.append(sourced)
     return tuple(found)
 
 
 def for_request(request: ChatRequest, task: TaskSettings) -> Validators:
-    """All validators of one request, ready to ask; `InvalidRequest` as in `Validators.compile`."""
-    return Validators.compile(request_specs(request, task), request)
+    """All validators of one request, ready to ask; `InvalidRequest` as in `Validators.compile`,
+    naming the request's field at fault.
+    """
+    return Validators(tuple(_compiled(s, request) for s in request_specs(request, task)))
+
+
+def _compiled(sourced: Sourced, request: ChatRequest) -> Check:
+    try:
+        (check,) = Validators.compile([sourced.spec], request).checks
+    except InvalidRequest as error:
+        raise InvalidRequest(error.message, param=sourced.param or error.param) from error
+    return check

@@ -92,7 +92,7 @@ def _compiled(tools: Sequence[Tool]) -> dict[str, CompiledSchema]:
     return {
         tool.function.name: compile_schema(
             {"type": "object"} if tool.function.parameters is None else tool.function.parameters,
-            f"tools[{i}].function.parameters",
+            f"tools.{i}.function.parameters",
         )
         for i, tool in enumerate(tools)
         if tool.function is not None

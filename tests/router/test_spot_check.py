@@ -126,6 +126,26 @@ async def test_the_reference_is_metered_as_a_spot_check_and_judged() -> None:
     assert world.log.kept[0].tiers["top"]["correct"] == 1.0
 
 
+async def test_a_wrong_answer_is_reported_by_its_request_and_a_right_one_is_not() -> None:
+    wrong: list[str] = []
+    world = World(Reply("one thing"), Reply("another thing"), Reply("one thing"))
+    world.checker.on_disagreed = wrong.append
+    await world.ask(checked_task(), request_id="q1")
+    await world.ask(checked_task(), request_id="q2")
+    await world.checker.close(5)
+    assert wrong == ["q1"]
+
+
+async def test_the_budget_covers_the_thoughts_of_the_reference() -> None:
+    world = World(Reply("one"), Reply("one"), max_usd_per_day="0.005")
+    thoughtful = replace(world.ladder.rungs[1], thinking_room=lambda _: 10**9)
+    world.ladder.rungs[1] = thoughtful
+    world.checker = world.make_checker()
+    await world.ask(checked_task())
+    await world.checker.close(5)
+    assert world.checker.dropped["budget"] == 1
+
+
 async def test_text_is_kept_only_where_the_task_says_so() -> None:
     world = World(Reply("Yes"), Reply("No"))
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Is it?"}]

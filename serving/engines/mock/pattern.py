@@ -2,7 +2,8 @@ r"""Strings that match a regular expression, for the `pattern` of a JSON Schema.
 
 Understands literals, `.`, classes, the escapes \d \w \s (and \D \W \S), groups, alternatives,
 quantifiers, and anchors at the ends of the whole or of an outermost alternative. Others
-(look-around, back-references, \p{…}) have no sample. Work is bounded by `MAX_CHARS` of output and `MAX_DEPTH` of nested groups.
+(look-around, back-references, \p{…}) have no sample. Work is bounded by `MAX_CHARS` of output,
+`MAX_DEPTH` of nested groups and `MAX_STEPS`.
 """
 
 import re

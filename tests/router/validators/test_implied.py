@@ -53,14 +53,39 @@ def test_task_and_request_add_their_own_once() -> None:
     )
     own = [{"kind": "json"}, {"kind": "json", "object": True}]
     found = request_specs(ask(stepwell={"validators": own}), task)
-    assert [s.kind for s in found] == [*ALWAYS, "length", "json", "json"]
+    assert [s.spec.kind for s in found] == [*ALWAYS, "length", "json", "json"]
+    assert [s.param for s in found[-2:]] == [None, "stepwell.validators.1"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        (
+            {"stepwell": {"validators": [{"kind": "json"}, {"kind": "regex", "pattern": "("}]}},
+            "stepwell.validators.1",
+        ),
+        (
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "n", "schema": {"type": "nonsense"}},
+                }
+            },
+            "response_format.json_schema.schema",
+        ),
+    ],
+)
+def test_a_refusal_names_the_field_that_is_at_fault(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        for_request(ask(**fields), TaskSettings(name="t"))
+    assert caught.value.param == param
 
 
 def test_a_tools_bad_schema_is_refused_before_any_tier_is_asked() -> None:
     request = ask(tools=[tool("ok"), tool("f", {"type": "nonsense"})])
     with pytest.raises(InvalidRequest) as caught:
         for_request(request, TaskSettings(name="t"))
-    assert caught.value.param == "tools[1].function.parameters"
+    assert caught.value.param == "tools.1.function.parameters"
     assert "not a JSON Schema at #/type" in caught.value.message
 
 

@@ -202,9 +202,10 @@ def test_what_the_tier_can_honour() -> None:
     assert anthropic_ability(tier(OPUS, context_tokens=50_000)).context_tokens == 50_000
 
 
-def test_the_room_for_thinking_that_a_tier_pays_for() -> None:
+def test_the_room_for_thinking_that_a_request_may_cost() -> None:
     room = catalog().thinking_room
-    assert thinking_room(tier(OPUS)) == room["medium"]
-    assert thinking_room(tier(OPUS, effort="max")) == room["max"]
-    assert thinking_room(tier(HAIKU, effort="none")) == 0
-    assert thinking_room(tier(OLD_HAIKU)) == 0
+    assert thinking_room(tier(OPUS), chat()) == room["medium"]
+    assert thinking_room(tier(OPUS, effort="max"), chat()) == room["max"]
+    assert thinking_room(tier(OPUS, effort="max"), chat(reasoning_effort="low")) == room["low"]
+    assert thinking_room(tier(HAIKU, effort="none"), chat()) == 0
+    assert thinking_room(tier(OLD_HAIKU), chat()) == 0

@@ -43,7 +43,21 @@ def test_samples_vary_and_depend_on_the_key() -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    [r"(?=a)b", r"(?<!a)b", r"(a)\1", r"\p{L}", "(", "a)", "[", "[]", "*a", "a$b", "a{}", "a{,3}", "a" * 1_001],
+    [
+        r"(?=a)b",
+        r"(?<!a)b",
+        r"(a)\1",
+        r"\p{L}",
+        "(",
+        "a)",
+        "[",
+        "[]",
+        "*a",
+        "a$b",
+        "a{}",
+        "a{,3}",
+        "a" * 1_001,
+    ],
 )
 def test_what_is_beyond_it_has_no_sample(pattern: str) -> None:
     assert sample(pattern, Draws(b"k")) is None
