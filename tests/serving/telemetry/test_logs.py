@@ -1,31 +1,16 @@
 """Lines of the log, as an operator's tools read them."""
 
+import io
 import json
 import logging
-from collections.abc import Iterator
+import sys
 from typing import Any
 
 import pytest
 import structlog
 
 from serving.settings.root import LogSettings
-from serving.telemetry.logs import WORDY, configure
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Logging is the process's own; other tests get it back as it was."""
-    root = logging.getLogger()
-    before = (root.handlers[:], root.level, structlog.get_config())
-    levels = {name: logging.getLogger(name).level for name in WORDY}
-    access = logging.getLogger("uvicorn.access").disabled
-    yield
-    root.handlers[:], config = before[0], before[2]
-    root.setLevel(before[1])
-    structlog.configure(**config)
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
-    logging.getLogger("uvicorn.access").disabled = access
+from serving.telemetry.logs import configure
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -103,3 +88,11 @@ def test_configuring_twice_writes_once(capsys: pytest.CaptureFixture[str]) -> No
     configure(LogSettings())
     structlog.get_logger("stepwell.x").info("once")
     assert len(lines(capsys)) == 1
+
+
+def test_a_log_that_nobody_reads_any_more_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", closed)
+    configure(LogSettings())
+    closed.close()
+    structlog.get_logger("stepwell.x").error("tier_failed")
