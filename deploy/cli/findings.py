@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from serving.costs.price import Price
 from serving.errors import ConfigError
+from serving.hosted.models import catalog
 from serving.settings.root import Settings
 from serving.settings.tiers import AnthropicEngine, GpuPrice, OpenAIEngine, TierSettings
 
@@ -68,6 +69,8 @@ def _reach(tier: TierSettings, where: str, around: Surroundings) -> Iterator[Fin
     """Whether the tier can be called at all."""
     engine = tier.backend
     if isinstance(engine, AnthropicEngine):
+        for note in catalog().notes(tier.model):
+            yield Finding("warning", f"{where}.model", note)
         if not around.installed("anthropic"):
             yield _missing("anthropic", where)
         if engine.emulated is None:

@@ -13,10 +13,14 @@ from serving.settings.root import Settings
 
 PRICE = Price(Rates(*[Decimal("1e-6")] * 5), source="a test", since=date(2026, 1, 1))
 MOCK: dict[str, Any] = {"name": "mock", "model": "m", "backend": {"engine": "mock"}}
-CLAUDE: dict[str, Any] = {"name": "claude", "model": "c", "backend": {"engine": "anthropic"}}
+CLAUDE: dict[str, Any] = {
+    "name": "claude",
+    "model": "claude-opus-5-5",
+    "backend": {"engine": "anthropic"},
+}
 EMULATED: dict[str, Any] = {
     "name": "emulated",
-    "model": "c",
+    "model": "claude-opus-5-5",
     "backend": {"engine": "anthropic", "base_url": "emulator", "emulated": {"engine": "mock"}},
 }
 GPU = {"kind": "gpu", "gpu_hour": 2, "prefill_tokens_per_s": 1, "decode_tokens_per_s": 1}
@@ -75,6 +79,13 @@ def test_emulated_claude_needs_the_sdk_and_no_key() -> None:
     ((where, message),) = errors(findings(EMULATED, secrets=(), installed=()))
     assert where == "tiers.emulated"
     assert "pip install 'stepwell[anthropic]'" in message
+
+
+def test_a_claude_model_that_is_not_known_is_a_warning() -> None:
+    unknown = {**CLAUDE, "model": "claude-opus-99"}
+    message = findings(unknown)["warning", "tiers.claude.model"]
+    assert "not a known Claude model" in message
+    assert ("warning", "tiers.claude.model") not in findings(CLAUDE)
 
 
 def test_a_gpu_is_missed_only_where_a_tier_would_need_one() -> None:
