@@ -44,11 +44,11 @@ class Stack:
 
 
 @contextmanager
-def running(config: dict[str, Any], folder: Path) -> Iterator[Stack]:
-    """The stack of `config`, its state under `folder`, on a free loopback port."""
+def running(config: dict[str, Any], folder: Path, url: str | None = None) -> Iterator[Stack]:
+    """The stack of `config`, its state under `folder` or at `url`, on a free loopback port."""
     database = folder / "stepwell.db"
     config = {**config, "server": {"port": 0, "drain_s": 2}, "log": {"level": "error"}}
-    config["storage"] = {"url": f"sqlite:///{database}", "flush_interval_s": 0.05}
+    config["storage"] = {"url": url or f"sqlite:///{database}", "flush_interval_s": 0.05}
     path = folder / "stepwell.yaml"
     YAML(typ="safe").dump(config, path)
     settings = load_settings(path)
