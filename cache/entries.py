@@ -18,7 +18,8 @@ REMEMBERED_EVICTIONS = 4_096
 class Entry:
     """An accepted answer and where it came from. `tier`, `model` and `simulated` are those of the
     attempt that made it, `attempt_id` its row in the ledger; `size` is in bytes; `stored_at` and
-    `ttl_s` are in seconds on the clock of `Entries`.
+    `ttl_s` are in seconds on the clock of `Entries`; `look` says which evictions elsewhere were
+    known when it was asked for (see `Epochs`).
     """
 
     completion: Completion
@@ -31,6 +32,7 @@ class Entry:
     size: int
     stored_at: float
     ttl_s: float
+    look: int = 0
 
 
 class Entries:
@@ -68,6 +70,10 @@ class Entries:
         if len(self._key_of) > 2 * len(self._kept) + 64:
             self._key_of = {e.request_id: k for k, e in self._kept.items()}
         return True
+
+    def drop(self, key: str) -> None:
+        """Forgets what is kept under `key`."""
+        self._kept.pop(key, None)
 
     def evict(self, request_id: str) -> bool:
         """Forgets the answer that this request made; a later one to the same question stays. The

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from cache.entries import PER_ENTRY, Entries, Entry
+from cache.evictions import SharedEvictions
 from cache.footprint import footprint
 from cache.scope import scope_key
 from serving.backend import Attempt, Backend, Call, ChunkStream, Kind
@@ -37,19 +38,23 @@ class HitLedger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Lookup:
-    """`key` is None where the request is not to be cached, `ttl_s` is the task's. `started` is in
-    `time.monotonic()` seconds.
+    """`key` is None where the request is not to be cached, `ttl_s` is what an entry may
+    live, `look` what was known of evictions elsewhere. `started` is in `time.monotonic()` seconds.
     """
 
     started: float
     key: str | None = None
     entry: Entry | None = None
     ttl_s: float = 0.0
+    look: int = 0
 
 
 class ExactCached:
     """A Backend around `inner`. `tasks` gives a task's settings by the name in the call; `policy`
-    is part of every key (see `scope_key`); `clock` counts seconds.
+    is part of every key (see `scope_key`); `clock` counts seconds. `evictions` is
+    for where other processes keep answers of their own for the same clients: what any of them
+    evicts is no longer answered here, and no entry lives longer than `l1_ttl_s`. Without it the
+    task's time to live holds in full.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class ExactCached:
         ledger: HitLedger,
         settings: CacheSettings,
         policy: str = "",
+        evictions: SharedEvictions | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inner = inner
@@ -67,6 +73,7 @@ class ExactCached:
         self._ledger = ledger
         self._settings = settings
         self._policy = policy
+        self._evictions = evictions
         self._clock = clock
         self._entries = Entries(settings.max_bytes, clock)
 
@@ -97,22 +104,39 @@ class ExactCached:
         """Forgets the answer that this request made, once it turns out to be wrong. False where
         there is none; one that is still on its way in will not be kept.
         """
+        if self._evictions is not None:
+            self._evictions.evict(request_id)
         return self._entries.evict(request_id)
 
     def _look_up(self, request: ChatRequest, call: Call) -> _Lookup:
         started = time.monotonic()
         task = self._tasks(call.task)
         off = _why_off(request, call, task, self._settings)
+        if off is None and self._evictions is not None and not self._evictions.fresh:
+            off = "what other gateways evicted is not known"
         key = scope_key(request, call, self._policy) if off is None else None
         if key is None:
             call.trace.cache = "off"
             call.trace.note("cache", "off", off or "the request has no exact form")
             return _Lookup(started)
-        entry = self._entries.get(key)
+        entry = self._current(key)
         call.trace.cache = "miss" if entry is None else "exact"
         if entry is None:
             call.trace.note("cache", "miss", f"no entry for task {task.name!r}")
-        return _Lookup(started, key, entry, task.cache.ttl_s)
+        if self._evictions is None:
+            return _Lookup(started, key, entry, task.cache.ttl_s)
+        ttl_s = min(task.cache.ttl_s, self._settings.l1_ttl_s)
+        return _Lookup(started, key, entry, ttl_s, self._evictions.look)
+
+    def _current(self, key: str) -> Entry | None:
+        """The entry, unless it has been evicted elsewhere."""
+        entry = self._entries.get(key)
+        if entry is None or self._evictions is None:
+            return entry
+        if self._evictions.overtaken(key, entry.look):
+            self._entries.drop(key)
+            return None
+        return entry
 
     async def _hit(self, entry: Entry, call: Call, started: float) -> Completion:
         """A copy under a new id and time: each response is one of its own, with its own row in the
@@ -140,6 +164,10 @@ class ExactCached:
         maker = _maker(call)
         if found.key is None or maker is None or not _keepable(completion, call):
             return
+        if self._evictions is not None:
+            self._evictions.made(call.request_id, found.key)
+            if self._evictions.overtaken(found.key, found.look):
+                return
         if not request.logprobs:
             choices = tuple(replace(c, logprobs=None) for c in completion.choices)
             completion = replace(completion, choices=choices)
@@ -158,6 +186,7 @@ class ExactCached:
             size=size,
             stored_at=self._clock(),
             ttl_s=found.ttl_s,
+            look=found.look,
         )
         self._entries.put(found.key, entry)
 

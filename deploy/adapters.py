@@ -1,11 +1,12 @@
 """From a tier's settings to what answers for it: the part of the wiring that opens connections."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
 from serving.backend import Ability, Backend
+from serving.engines.guard.guard import Guard
 from serving.engines.mock.engine import MockBackend, mock_ability
 from serving.engines.openai_compatible.adapter import OpenAICompatible, openai_ability
 from serving.hosted.anthropic import Anthropic, anthropic_ability, thinking_room
@@ -24,54 +25,52 @@ class Adapter:
     thinking_room: Callable[[ChatRequest], int] = lambda _request: 0
 
 
+AdapterSource = Callable[[Sequence[TierSettings], AsyncExitStack], Awaitable[Mapping[str, Adapter]]]
+"""Adapters by the names of their tiers; the stack closes them."""
+
+
 async def open_adapters(tiers: Sequence[TierSettings], stack: AsyncExitStack) -> dict[str, Adapter]:
-    """One adapter per tier, by its name; `stack` closes them. Emulators start first, since the
-    tiers that use them need their address.
-    """
-    emulators = await _start_emulators(tiers, stack)
-    return {tier.name: _open(tier, emulators.get(tier.name), stack) for tier in tiers}
+    """One adapter per tier in this process, by its name; `stack` closes them."""
+    found: dict[str, Adapter] = {}
+    for tier in tiers:
+        emulator = await _start_emulator(tier, stack)
+        found[tier.name] = described(tier, Guard(_open(tier, emulator, stack), tier))
+    return found
 
 
-def _open(tier: TierSettings, emulator: str | None, stack: AsyncExitStack) -> Adapter:
+def described(tier: TierSettings, backend: Backend) -> Adapter:
+    """`backend`, wherever it runs, with what the tier's model can do."""
     match tier.backend:
         case MockEngine() as engine:
-            return Adapter(MockBackend(tier, engine), mock_ability(engine))
+            return Adapter(backend, mock_ability(engine))
+        case AnthropicEngine():
+            return Adapter(backend, anthropic_ability(tier), partial(thinking_room, tier))
+        case _:
+            return Adapter(backend, openai_ability(tier))
+
+
+def _open(tier: TierSettings, emulator: str | None, stack: AsyncExitStack) -> Backend:
+    match tier.backend:
+        case MockEngine() as engine:
+            return MockBackend(tier, engine)
         case AnthropicEngine():
             claude = Anthropic(tier, base_url=emulator)
             stack.push_async_callback(claude.aclose)
-            return Adapter(claude, anthropic_ability(tier), partial(thinking_room, tier))
+            return claude
         case _:
             server = OpenAICompatible(tier)
             stack.push_async_callback(server.aclose)
-            return Adapter(server, openai_ability(tier))
+            return server
 
 
-async def _start_emulators(tiers: Sequence[TierSettings], stack: AsyncExitStack) -> dict[str, str]:
-    """The emulator's base URL by tier. One emulator serves all models; a model that stands twice
-    with a different competence gets another.
-    """
-    groups: list[dict[str, MockEngine]] = []
-    placed: dict[str, int] = {}
-    for tier in tiers:
-        if not isinstance(tier.backend, AnthropicEngine) or tier.backend.emulated is None:
-            continue
-        engine = tier.backend.emulated
-        fitting = (i for i, g in enumerate(groups) if g.get(tier.model, engine) == engine)
-        index = next(fitting, len(groups))
-        if index == len(groups):
-            groups.append({})
-        groups[index][tier.model] = engine
-        placed[tier.name] = index
-    urls = [await _start_emulator(group, tiers, stack) for group in groups]
-    return {name: urls[index] for name, index in placed.items()}
-
-
-async def _start_emulator(
-    group: dict[str, MockEngine], tiers: Sequence[TierSettings], stack: AsyncExitStack
-) -> str:
-    by_model = {tier.model: tier for tier in tiers}
-    answers = {model: MockBackend(by_model[model], engine) for model, engine in group.items()}
-    server = EmulatorServer(create_emulator(answers))
+async def _start_emulator(tier: TierSettings, stack: AsyncExitStack) -> str | None:
+    """The base URL of the tier's own emulator, None where it has none."""
+    engine = tier.backend
+    if not isinstance(engine, AnthropicEngine) or engine.emulated is None:
+        return None
+    answers = {tier.model: MockBackend(tier, engine.emulated)}
+    faults = {str(kind): share for kind, share in engine.emulator_faults.items()}
+    server = EmulatorServer(create_emulator(answers, faults=faults))
     url = await server.start()
     stack.push_async_callback(server.stop)
     return url

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from cache.exact import ExactCached
-from deploy.adapters import Adapter, open_adapters
+from deploy.adapters import Adapter, AdapterSource, open_adapters
 from deploy.paths import database_url
 from router.audit import Audited
 from router.classified import Classified
@@ -44,9 +44,12 @@ READY_TIMEOUT_S = 2.0
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Service]:
+async def opened(
+    settings: Settings, adapters_of: AdapterSource = open_adapters
+) -> AsyncIterator[Service]:
     """The whole stack, running; closed in reverse, so that what is measured last is still
-    written. `ConfigError` where a part cannot be had.
+    written. `adapters_of` says where the tiers are: by default in this process. `ConfigError` where
+    a part cannot be had.
     """
     check_tasks(settings)
     async with AsyncExitStack() as stack:
@@ -55,7 +58,7 @@ async def opened(settings: Settings) -> AsyncIterator[Service]:
         metrics = Metrics(tenants={key.tenant for key in settings.keys} or {Anonymous().tenant})
         card = RateCard.load(Path(settings.rates) if settings.rates else None)
         ledger = await _ledger(settings, card, database, metrics, stack)
-        adapters = await open_adapters(settings.tiers, stack)
+        adapters = await adapters_of(settings.tiers, stack)
         rungs = [_rung(tier, adapters[tier.name], card, ledger) for tier in settings.tiers]
         yield Service(
             settings=settings,

@@ -31,8 +31,8 @@ async def serve(
     """Serves in the running loop. `started` hears of the server and its port once it listens;
     setting `server.should_exit` ends it. `ConfigError` where it cannot listen.
     """
-    settings = _listening_at(settings, host, port)
-    with _listen(settings.server.host, settings.server.port) as listener:
+    settings = listening_at(settings, host, port)
+    with listen(settings.server.host, settings.server.port) as listener:
         async with opened(settings) as service:
             config = uvicorn.Config(
                 create_app(service),
@@ -61,7 +61,7 @@ class _Server(uvicorn.Server):
             self._started(self, sockets[0].getsockname()[1])
 
 
-def _listening_at(settings: Settings, host: str | None, port: int | None) -> Settings:
+def listening_at(settings: Settings, host: str | None, port: int | None) -> Settings:
     """The settings with another address, checked again: listening beyond loopback needs keys."""
     update = {k: v for k, v in (("host", host), ("port", port)) if v is not None}
     server = settings.server.model_copy(update=update)
@@ -71,7 +71,8 @@ def _listening_at(settings: Settings, host: str | None, port: int | None) -> Set
         raise ConfigError(f"--host: {error}") from None
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; `ConfigError` where it cannot."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With its protocol named, so that the loop turns off the delaying of small writes.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -19,7 +19,11 @@ StepwellError
     ├── TierRejected         the tier refused the request itself (4xx): a retry cannot help
     ├── TierMisconfigured    credentials, billing or a wrong model name: a retry cannot help
     ├── TierRateLimited      429 of the tier
+    │   ├── TierQueueFull    as many calls wait for the tier as may; this one never left
+    │   ├── TierQueueTimeout it waited for its turn too long; it never left
+    │   └── TierPaused       the tier asked for a pause that is not over; it never left
     ├── TierUnavailable      refused connection, 5xx, 529: a transport fault
+    │   └── TierCircuitOpen  the tier failed again and again; it is left alone for a while
     ├── TierTimeout          past the attempt's deadline
     └── TierProtocolError    the tier's answer does not parse or broke off
 """
@@ -143,10 +147,27 @@ class TierRateLimited(TierError):
     code = "tier_rate_limited"
 
 
+class TierQueueFull(TierRateLimited):
+    code = "tier_queue_full"
+
+
+class TierQueueTimeout(TierRateLimited):
+    code = "tier_queue_timeout"
+
+
+class TierPaused(TierRateLimited):
+    code = "tier_paused"
+
+
 class TierUnavailable(TierError):
     status = 503
     code = "tier_unavailable"
     retryable = True
+
+
+class TierCircuitOpen(TierUnavailable):
+    code = "tier_circuit_open"
+    retryable = False
 
 
 class TierTimeout(TierError):

@@ -28,12 +28,15 @@ def serve(
     from serving.settings.load import load_settings  # noqa: PLC0415
 
     settings = load_settings(config)
-    from deploy.inline import serve_inline  # noqa: PLC0415  takes a second, so checked first
+    if settings.runtime == "ray":
+        from deploy.ray.run import serve_ray as run  # noqa: PLC0415  takes a second
+    else:
+        from deploy.inline import serve_inline as run  # noqa: PLC0415
 
     signal.signal(signal.SIGTERM, _terminated)
     if until_eof:
         threading.Thread(target=_end_at_eof, name="until-eof", daemon=True).start()
-    serve_inline(settings, host=host, port=port)
+    run(settings, host=host, port=port)
 
 
 def _terminated(*_: object) -> None:

@@ -67,10 +67,36 @@ class StorageSettings(Frozen):
 
 
 class CacheSettings(Frozen):
-    """The exact cache: bytes of all its entries together, 0 switches it off."""
+    """The exact cache of each gateway: bytes of all its entries together, 0 switches it off.
+
+    `shared`: other processes keep caches for the same clients, so each asks the database every
+    `l1_poll_s` what the others evicted, and keeps no entry longer than `l1_ttl_s`. Default: shared
+    under `runtime: ray`, not under `inline`.
+    """
 
     max_bytes: int = Field(default=64_000_000, ge=0)
     max_entry_bytes: int = Field(default=1_000_000, ge=1)
+    shared: bool | None = None
+    l1_ttl_s: Seconds = 60.0
+    l1_poll_s: Seconds = 1.0
+
+    @model_validator(mode="after")
+    def _polls(self) -> "CacheSettings":
+        if 2 * self.l1_poll_s > self.l1_ttl_s:
+            raise ValueError("l1_poll_s may be half of l1_ttl_s at most")
+        return self
+
+
+class RaySettings(Frozen):
+    """How `runtime: ray` is laid out. `gateways` and `egress` are numbers of replicas; a tier's
+    `replicas` stands with the tier. A tier takes `max_ongoing` calls per replica and lets
+    `max_queued` wait per gateway before it answers that it is full.
+    """
+
+    gateways: int = Field(default=1, ge=1, le=64)
+    egress: int = Field(default=1, ge=1, le=64)
+    max_ongoing: int = Field(default=256, ge=1)
+    max_queued: int = Field(default=512, ge=1)
 
 
 class LogSettings(Frozen):
@@ -87,7 +113,8 @@ class Settings(Frozen):
     to the baseline and only measures.
     """
 
-    runtime: Literal["inline"] = "inline"
+    runtime: Literal["inline", "ray"] = "inline"
+    ray: RaySettings = RaySettings()
     mode: Literal["cascade", "observe"] = "cascade"
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()
@@ -110,6 +137,11 @@ class Settings(Frozen):
     @property
     def baseline_tier(self) -> TierSettings:
         return self.tier(self.baseline) if self.baseline else self.tiers[-1]
+
+    @property
+    def shares_cache(self) -> bool:
+        """Whether other processes keep caches for the same clients."""
+        return self.runtime == "ray" if self.cache.shared is None else self.cache.shared
 
     def tier(self, name: str) -> TierSettings:
         """The tier of that name; `KeyError` where there is none."""

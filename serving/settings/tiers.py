@@ -115,9 +115,23 @@ class MockEngine(Frozen):
     faults: MockFaults = MockFaults()
 
 
+EmulatorFault = Literal[
+    "429",
+    "500",
+    "529",
+    "spend_limit",
+    "hang",
+    "slow",
+    "malformed",
+    "overloaded_midstream",
+    "truncated",
+]
+
+
 class AnthropicEngine(Frozen):
     """Claude through the `anthropic` SDK. `base_url: emulator` starts the built-in emulator, whose
-    answers come from the mock engine described by `emulated`.
+    answers come from the mock engine described by `emulated`; `emulator_faults` are shares of its
+    requests that go wrong.
     """
 
     engine: Literal["anthropic"]
@@ -125,11 +139,14 @@ class AnthropicEngine(Frozen):
     api_key_env: EnvName = "ANTHROPIC_API_KEY"
     api_key_file: str | None = None
     emulated: MockEngine | None = None
+    emulator_faults: dict[EmulatorFault, Share] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _emulated(self) -> "AnthropicEngine":
         if (self.base_url == "emulator") != (self.emulated is not None):
             raise ValueError("`emulated` is given with `base_url: emulator`, and only with it")
+        if sum(self.emulator_faults.values()) > 1:
+            raise ValueError("the shares of all faults must not exceed 1 together")
         return self
 
 
@@ -157,6 +174,32 @@ EngineSettings = Annotated[
 ]
 
 
+class BreakerSettings(Frozen):
+    """A tier that fails `faults` times in a row (transport faults and timeouts; neither refusals
+    nor bad answers) is left alone for `reset_s`, then one call tries it again.
+    """
+
+    faults: int = Field(default=5, ge=1, le=1_000)
+    reset_s: Seconds = 10.0
+
+
+class TierLimits(Frozen):
+    """How much a tier is asked at once, in each process that calls it. At most `max_concurrent`
+    calls run (null: 256, and 64 at a hosted tier); `max_queued` more wait for up to
+    `queue_timeout_s`, and what comes on top is refused at once. An `adaptive` limit (null: at
+    hosted tiers) starts at `start_concurrent` and moves between `min_concurrent` and
+    `max_concurrent` with what the tier takes. `breaker: null` never gives a tier up.
+    """
+
+    max_concurrent: int | None = Field(default=None, ge=1, le=100_000)
+    max_queued: int = Field(default=512, ge=0, le=100_000)
+    queue_timeout_s: Seconds = 5.0
+    adaptive: bool | None = None
+    min_concurrent: int = Field(default=4, ge=1, le=100_000)
+    start_concurrent: int = Field(default=16, ge=1, le=100_000)
+    breaker: BreakerSettings | None = BreakerSettings()
+
+
 class TierSettings(Frozen):
     """One rung. Tiers stand in the config cheapest first; the order is the cascade's."""
 
@@ -168,9 +211,11 @@ class TierSettings(Frozen):
     output: OutputPolicy = OutputPolicy()
     gate: GateSettings | None = None
     deadline_s: Seconds = 60.0
+    replicas: int = Field(default=1, ge=1, le=64, description="of a local tier, on Ray")
     retries: int = Field(default=1, ge=0, le=5, description="on transport faults only")
     context_tokens: int = Field(default=32_768, ge=256)
     on_unsupported: Literal["drop", "refuse"] = "drop"
+    limits: TierLimits = TierLimits()
 
     @property
     def simulated(self) -> bool:
@@ -186,3 +231,13 @@ class TierSettings(Frozen):
         return isinstance(self.backend, AnthropicEngine) or (
             isinstance(self.backend, OpenAIEngine) and not isinstance(self.price, GpuPrice)
         )
+
+    @property
+    def max_concurrent(self) -> int:
+        """The calls that may run at once in one process."""
+        return self.limits.max_concurrent or (64 if self.hosted else 256)
+
+    @property
+    def adaptive(self) -> bool:
+        """True where the number of calls at once follows what the tier takes."""
+        return self.hosted if self.limits.adaptive is None else self.limits.adaptive

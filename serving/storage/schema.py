@@ -79,3 +79,10 @@ audits = Table(
     Column("response", JSON(none_as_null=True)),  # null: no answer was given
     Column("trace", JSON, nullable=False),
 )
+
+cache_epochs = Table(
+    "cache_epochs",
+    metadata,
+    Column("scope", String(64), primary_key=True),  # '': the counter, which is the newest epoch
+    Column("epoch", BigInteger, nullable=False, index=True),
+)

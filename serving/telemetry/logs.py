@@ -16,9 +16,9 @@ from serving.settings.root import LogSettings
 WORDY = ("anthropic", "openai", "httpx", "httpx2", "httpcore", "httpcore2")
 
 
-def configure(settings: LogSettings) -> None:
+def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     """Gives structlog's and the standard library's loggers one format. Call it once, from the
-    program's entry point.
+    program's entry point. `stream` replaces standard error.
     """
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[Processor] = [
@@ -31,7 +31,7 @@ def configure(settings: LogSettings) -> None:
         structlog.processors.format_exc_info,  # type, message and lines; no local variables
         _renderer(settings),
     ]
-    stream = sys.stderr
+    stream = stream or sys.stderr
     structlog.configure(
         processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -1,4 +1,4 @@
-"""Prometheus metrics of this process, in a registry of their own.
+"""Prometheus metrics of this process, in a registry of their own, or of all processes on a node.
 
 Labels are bounded by the configuration: tiers, endpoints, error classes, and tenants up to a cap. A
 figure that a mock had a part in has `simulated="true"`.
@@ -7,12 +7,14 @@ figure that a mock had a part in has `simulated="true"`.
 from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
 from serving.backend import Attempt, Call, Trace
 from serving.errors import StepwellError
+from serving.telemetry.processes import Processes
 
 MAX_TENANTS = 100
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -21,13 +23,28 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 class Metrics:
     """`observe_attempt` is an observer of the ledger, so that dashboards count what it counts.
     `tenants` are those of the configuration; beyond the first 100 they are "other".
+
+    With a `multiprocess_dir`, all processes on this node that were given the same one answer for
+    one another; `role` names what this one is in its `process_` figures. There may be one such
+    object in a process. `ConfigError` where the directory cannot be written.
     """
 
-    def __init__(self, tenants: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        tenants: Collection[str] = (),
+        *,
+        multiprocess_dir: Path | None = None,
+        role: str = "gateway",
+    ) -> None:
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        self._processes = Processes(multiprocess_dir, role) if multiprocess_dir else None
+        if self._processes is None:
+            ProcessCollector(registry=self.registry)
         self.in_flight = Gauge(
-            "stepwell_requests_in_flight", "Requests being answered.", registry=self.registry
+            "stepwell_requests_in_flight",
+            "Requests being answered.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
         )
         errors = _codes()
         self._requests = _RequestMetrics(self.registry, errors)
@@ -59,9 +76,17 @@ class Metrics:
             requests.observe_route(trace)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
-        """The exposition that the scraper accepts, and its content type."""
+        """The exposition that the scraper accepts, and its content type. With a directory it reads
+        files and may wait for another scrape (`Overloaded` after 5 s), so call it in a thread.
+        """
         encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+        registry = self.registry if self._processes is None else self._processes.registry()
+        return encode(registry), content_type
+
+    def close(self) -> None:
+        """This process ends; what it counts later goes nowhere, what it counted stays."""
+        if self._processes is not None:
+            self._processes.close()
 
 
 class _RequestMetrics:

@@ -16,12 +16,13 @@ from serving.hosted.emulator.answer import Job
 from serving.hosted.emulator.core import Core
 from serving.hosted.emulator.errors import ApiError, from_backend
 from serving.hosted.emulator.exchange import Exchange, header_map, read_body, while_connected
-from serving.hosted.emulator.faults import HEADER, Fault, Faults, before, within
+from serving.hosted.emulator.faults import HEADER, Faults, before, within
 from serving.hosted.emulator.limits import RateLimits
 from serving.hosted.emulator.model_list import model_info, model_page
 from serving.hosted.emulator.prompt_cache import PromptCache
 from serving.hosted.emulator.render import sse, whole
 from serving.hosted.models import catalog
+from serving.settings.tiers import EmulatorFault
 
 
 def create_emulator(
@@ -137,7 +138,7 @@ async def nothing(core: Core, exchange: Exchange) -> None:  # noqa: ARG001 - eve
     raise ApiError(404, "Not found")
 
 
-async def _whole(core: Core, job: Job, fault: Fault | None, exchange: Exchange) -> None:
+async def _whole(core: Core, job: Job, fault: EmulatorFault | None, exchange: Exchange) -> None:
     if fault == "overloaded_midstream":  # without a stream there is no midst
         raise ApiError(529, "Overloaded")
     async with aclosing(core.events(job)) as events:
@@ -149,7 +150,7 @@ async def _whole(core: Core, job: Job, fault: Fault | None, exchange: Exchange) 
         await exchange.json(200, message)
 
 
-async def _stream(core: Core, job: Job, fault: Fault | None, exchange: Exchange) -> None:
+async def _stream(core: Core, job: Job, fault: EmulatorFault | None, exchange: Exchange) -> None:
     """Errors before the first event are HTTP errors; later ones are error events."""
     async with aclosing(core.events(job)) as source, aclosing(within(fault, source)) as events:
         first = await anext(events)

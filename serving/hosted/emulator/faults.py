@@ -3,24 +3,14 @@
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 from serving.hosted.emulator.answer import Event
 from serving.hosted.emulator.errors import ApiError
+from serving.settings.tiers import EmulatorFault
 
-Fault = Literal[
-    "429",
-    "500",
-    "529",
-    "spend_limit",
-    "hang",
-    "slow",
-    "malformed",
-    "overloaded_midstream",
-    "truncated",
-]
 HEADER = "x-emulator-fault"
-KINDS: tuple[Fault, ...] = get_args(Fault)
+KINDS: tuple[EmulatorFault, ...] = get_args(EmulatorFault)
 SLOW_S = 0.2
 HANG_S = 3_600.0
 MIDSTREAM: Event = {
@@ -43,7 +33,7 @@ class Faults:
         self._shares = dict(shares)
         self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret
 
-    def draw(self, header: str | None) -> Fault | None:
+    def draw(self, header: str | None) -> EmulatorFault | None:
         """The fault of one request; an unknown name in the header is a 400."""
         if header:
             if header not in KINDS:
@@ -53,11 +43,11 @@ class Faults:
         for kind, share in self._shares.items():
             point -= share
             if point < 0:
-                return cast("Fault", kind)
+                return cast("EmulatorFault", kind)
         return None
 
 
-async def before(fault: Fault | None) -> None:
+async def before(fault: EmulatorFault | None) -> None:
     """What happens instead of an answer, or ahead of it."""
     if fault == "429":
         message = "This request would exceed your organization's rate limit."
@@ -73,7 +63,9 @@ async def before(fault: Fault | None) -> None:
         await asyncio.sleep(HANG_S)
 
 
-async def within(fault: Fault | None, events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+async def within(
+    fault: EmulatorFault | None, events: AsyncIterator[Event]
+) -> AsyncGenerator[Event, None]:
     """The events, with what goes wrong among them: a delay before each, an error event after the
     first piece of the answer, or an end without an end.
     """

@@ -1,0 +1,1 @@
+"""`runtime: ray`: the same stack on Ray Serve."""

@@ -1,0 +1,81 @@
+"""The Serve application of a configuration: its deployments, bound together.
+
+HAProxy ─▶ gateway (n) ─▶ tier-NAME, one deployment per local tier (n)
+                      └─▶ egress, all hosted tiers (n, by a hash of tenant and prompt prefix)
+"""
+
+from typing import Any
+
+from ray import serve
+from ray.serve.config import RequestRouterConfig
+from ray.serve.experimental.consistent_hash_router import ConsistentHashRouter
+
+from deploy.ray.gateway import Gateway
+from deploy.ray.tier import TierReplica
+from serving.settings.root import Settings
+
+GATEWAY = "gateway"
+EGRESS = "egress"
+SPARE_CALLS = 64
+HEALTH_CHECK_S = 2
+
+
+def application(settings: Settings) -> Any:
+    """An application for `serve.run`. Storage must be reachable from every replica under the URL
+    in `settings`.
+    """
+    tiers = {t.name: _tier(settings, t.name) for t in settings.tiers if not t.hosted}
+    hosted = [tier.name for tier in settings.tiers if tier.hosted]
+    if hosted:
+        tiers |= dict.fromkeys(hosted, _egress(settings, hosted))
+    deployment = serve.deployment(
+        name=GATEWAY,
+        num_replicas=settings.ray.gateways,
+        # The API refuses what is beyond its own limit, and says so in OpenAI's words.
+        max_ongoing_requests=settings.limits.max_concurrent + SPARE_CALLS,
+        **_common(settings),
+    )
+    return deployment(serve.ingress()(Gateway)).bind(settings, tiers)
+
+
+def tier_deployment(name: str) -> str:
+    return f"tier-{name}"
+
+
+def _tier(settings: Settings, name: str) -> Any:
+    deployment = serve.deployment(
+        name=tier_deployment(name),
+        num_replicas=settings.tier(name).replicas,
+        **_bounded(settings),
+    )
+    return deployment(TierReplica).bind(settings, [name])
+
+
+def _egress(settings: Settings, names: list[str]) -> Any:
+    """Calls with one session id, a hash of tenant and prompt prefix, meet one replica."""
+    deployment = serve.deployment(
+        name=EGRESS,
+        num_replicas=settings.ray.egress,
+        request_router_config=RequestRouterConfig(
+            request_router_class=ConsistentHashRouter  # type: ignore[arg-type]  # Ray's stub errs
+        ),
+        **_bounded(settings),
+    )
+    return deployment(TierReplica).bind(settings, names)
+
+
+def _bounded(settings: Settings) -> dict[str, Any]:
+    return {
+        "max_ongoing_requests": settings.ray.max_ongoing,
+        "max_queued_requests": settings.ray.max_queued,
+        **_common(settings),
+    }
+
+
+def _common(settings: Settings) -> dict[str, Any]:
+    return {
+        "ray_actor_options": {"num_cpus": 0},
+        "graceful_shutdown_timeout_s": settings.server.drain_s,
+        "health_check_period_s": HEALTH_CHECK_S,
+        "logging_config": {"enable_access_log": False},  # the API writes its own line
+    }

@@ -1,0 +1,109 @@
+"""`stepwell serve` with `runtime: ray`: starts Ray and Serve here, or joins what runs already."""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+
+from deploy.inline import listen, listening_at
+from deploy.paths import database_url
+from serving.errors import ConfigError
+from serving.settings.root import Settings
+from serving.storage.database import Database
+from serving.telemetry.logs import configure
+
+APPLICATION = "stepwell"
+FLAGS = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    # Above the longest stream: HAProxy ends old connections that long after a replica has changed.
+    "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "3600",
+    # How long a gateway that goes stays reachable, until HAProxy on every node knows of it.
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+def serve_ray(settings: Settings, *, host: str | None = None, port: int | None = None) -> None:
+    """Serves until SIGINT or SIGTERM, then drains. `ConfigError` where it cannot start."""
+    configure(settings.log)
+    settings = _everywhere(listening_at(settings, host, port))
+    listen(settings.server.host, settings.server.port).close()  # says now what HAProxy would later
+    asyncio.run(_migrate(settings))
+    for name, value in FLAGS.items():  # read when ray is imported, here and in its workers
+        os.environ.setdefault(name, value)
+    ray, serve = _import()
+    joined = bool(os.environ.get("RAY_ADDRESS"))
+    try:
+        options = {} if joined else {"address": "local", "include_dashboard": False}
+        ray.init(log_to_driver=False, logging_level="warning", **options)
+        with _signals() as stopped:
+            _deploy(serve, settings)
+            stopped.wait()
+    finally:
+        if joined:
+            serve.delete(APPLICATION)
+        else:
+            serve.shutdown()
+            ray.shutdown()
+
+
+def _everywhere(settings: Settings) -> Settings:
+    """With what every replica must read alike, whatever its folder and environment."""
+    storage = settings.storage.model_copy(update={"url": database_url(settings), "url_env": None})
+    return settings.model_copy(update={"storage": storage})
+
+
+async def _migrate(settings: Settings) -> None:
+    """Once, before replicas open the database at the same time; says what is wrong with it."""
+    assert settings.storage.url is not None
+    await (await Database.open(settings.storage.url)).close()
+
+
+def _import() -> tuple[Any, Any]:
+    try:
+        import ray  # noqa: PLC0415 - an extra
+        from ray import serve  # noqa: PLC0415
+    except ImportError:
+        raise ConfigError(
+            "runtime: ray needs Ray; pip install 'stepwell[ray]', or set `runtime: inline`"
+        ) from None
+    return ray, serve
+
+
+def _deploy(serve: Any, settings: Settings) -> None:
+    from deploy.ray.application import application  # noqa: PLC0415 - imports ray
+
+    serve.start(
+        http_options={"host": settings.server.host, "port": settings.server.port},
+        logging_config={"enable_access_log": False},  # the API writes its own line
+    )
+    serve.run(application(settings), name=APPLICATION, route_prefix="/")
+    structlog.get_logger("stepwell").info(
+        "serving", host=settings.server.host, port=settings.server.port, runtime="ray"
+    )
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; once all is closed they end the process as usual."""
+    stopped = threading.Event()
+    seen: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        seen.append(number)
+        stopped.set()
+
+    before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if seen:
+        raise KeyboardInterrupt if seen[0] == signal.SIGINT else SystemExit(128 + seen[0])

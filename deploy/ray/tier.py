@@ -1,0 +1,35 @@
+"""A tier's replica: hosts one local tier, or all hosted ones (the egress)."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing
+
+from deploy.adapters import open_adapters
+from deploy.ray.process import log_plainly
+from serving.engines.remote.host import TierHost
+from serving.engines.remote.wire import Asked, Batch, Reply
+from serving.settings.root import Settings
+
+
+class TierReplica:
+    """Its methods are what a `HandleBackend` calls."""
+
+    async def __init__(self, settings: Settings, names: Sequence[str]) -> None:  # type: ignore[misc]  # Ray awaits it
+        log_plainly(settings.log)
+        self._stack = AsyncExitStack()
+        adapters = await open_adapters([settings.tier(name) for name in names], self._stack)
+        self._host = TierHost({name: adapter.backend for name, adapter in adapters.items()})
+
+    async def complete(self, tier: str, asked: Asked) -> Reply:
+        return await self._host.complete(tier, asked)
+
+    async def stream(self, tier: str, asked: Asked) -> AsyncGenerator[Batch, None]:
+        async with aclosing(self._host.stream(tier, asked)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def running(self) -> int:
+        """Calls in progress."""
+        return self._host.running
+
+    async def __del__(self) -> None:
+        await self._stack.aclose()

@@ -1,0 +1,1 @@
+"""Tiers in other processes: what crosses, who hosts them there, and the Backend here."""

@@ -1,0 +1,69 @@
+"""Servers under measurement, each a process of its own."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.bench.gateway import client
+
+READY_S = 120.0
+DRAIN_S = 45.0
+
+
+class NotReady(Exception):
+    """A server that was to be measured does not run."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Process:
+    """A command in its own session, its output in `log`."""
+
+    def __init__(self, command: Sequence[str | Path], log: Path, env: Mapping[str, str]) -> None:
+        self.log = log
+        # A proxy between two loopback servers would be measured with them.
+        kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(
+                [str(c) for c in command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=kept | dict(env),
+                start_new_session=True,
+            )
+
+    async def ready(self, port: int, path: str, body: bytes) -> None:
+        """Waits until it answers `body` with 200. `NotReady` with the end of its log if not."""
+        deadline = asyncio.get_running_loop().time() + READY_S
+        while asyncio.get_running_loop().time() < deadline:
+            if self._process.poll() is not None:
+                break
+            with contextlib.suppress(OSError):
+                found = await client.load(port, path, [body], clients=1, seconds=0, stream=False)
+                if not found.errors:
+                    return
+            await asyncio.sleep(0.3)
+        raise NotReady(f"{self._process.args!s} is not ready; its last lines:\n{self.tail()}")
+
+    def tail(self, lines: int = 15) -> str:
+        return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-lines:])
+
+    async def stop(self) -> None:
+        """Lets it drain, then ends what is left of its session."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._process.wait, DRAIN_S)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()

@@ -1,0 +1,95 @@
+"""A stack on Ray Serve in processes of its own, for tests that speak HTTP to it and kill parts."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+from ruamel.yaml import YAML
+
+from tests.e2e.stack import Stack
+
+START_S = 90
+
+
+@dataclass(frozen=True)
+class RayStack(Stack):
+    """`server` is the process of `stepwell serve`, whose children Ray's processes are."""
+
+    server: int
+
+    def replicas(self, deployment: str) -> list[psutil.Process]:
+        title = f"ServeReplica:stepwell:{deployment}"
+        children = psutil.Process(self.server).children(recursive=True)
+        return [p for p in children if _title(p).startswith(f"ray::{title}")]
+
+    def kill_one(self, deployment: str) -> None:
+        os.kill(self.replicas(deployment)[0].pid, signal.SIGKILL)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that carry these labels, over all replicas."""
+        lines = httpx2.get(f"{self.url}/metrics").text.splitlines()
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        found = [line for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
+        return sum(float(f.rsplit(" ", 1)[1]) for f in found if all(w in f for w in wanted))
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+@contextmanager
+def running(config: dict[str, Any], folder: Path, **ray: Any) -> Iterator[RayStack]:
+    """The stack of `config`, its state under `folder`, on a free loopback port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    database = folder / "stepwell.db"
+    whole = {
+        **config,
+        "runtime": "ray",
+        "ray": ray,
+        "server": {"port": port, "drain_s": 5},
+        "log": {"level": "error"},
+        "storage": {"url": f"sqlite:///{database}", "flush_interval_s": 0.05},
+    }
+    path = folder / "stepwell.yaml"
+    YAML(typ="safe").dump(whole, path)
+    with (folder / "serve.log").open("w") as log:
+        command = [sys.executable, "-m", "deploy.cli", "serve", str(path)]
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait(url, process, folder / "serve.log")
+        yield RayStack(url, database, process.pid)
+    finally:
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        try:
+            process.wait(60)
+        finally:
+            for child in [c for c in children if c.is_running()]:
+                child.kill()
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + START_S
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            if httpx2.get(f"{url}/ready").status_code == 200:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError(f"it does not serve: {log.read_text()[-2_000:]}")

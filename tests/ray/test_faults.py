@@ -1,0 +1,168 @@
+"""Parts of a stack on Ray fail while clients wait: what clients see, and what the ledger says."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import openai
+import pytest
+
+from tests.e2e.configs import claude_tier, mock_tier
+from tests.ray.stack import RayStack, running
+
+pytest.importorskip("ray", reason="these tests need the extra `ray`")
+
+QUESTION: list[Any] = [{"role": "user", "content": "How do I reset the password of my account?"}]
+EXPLAIN = {"stepwell": {"explain": True}}
+
+
+def slow_tier(name: str, **backend: Any) -> dict[str, Any]:
+    """Some 3 seconds for an answer, token by token."""
+    tier = mock_tier(name, time_scale=1, ttft_ms=300, tokens_per_s=20, jitter=0, **backend)
+    return {**tier, "retries": 0, "deadline_s": 15}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayStack]:
+    late = {**slow_tier("late"), "deadline_s": 0.5}
+    tiers = [slow_tier("small"), late, mock_tier("large")]
+    for fault in ("429", "529", "hang"):
+        hosted = claude_tier(f"claude-{fault}", "claude-opus-5-5")
+        hosted["backend"]["emulator_faults"] = {fault: 1.0}
+        tiers.append({**hosted, "deadline_s": 1, "retries": 0})
+    tiers.append(claude_tier("opus", "claude-opus-5-5"))
+    tasks = [
+        {"name": name, "start": name, "gate": "off"}
+        for name in ("late", "claude-429", "claude-529", "claude-hang")
+    ]
+    config = {"tiers": tiers, "tasks": tasks, "default_task": {"name": "default", "gate": "off"}}
+    config["default_task"]["start"] = "small"  # type: ignore[index]  # a plain dict
+    with running(config, tmp_path_factory.mktemp("ray"), gateways=2) as stack:
+        yield stack
+
+
+def ask(stack: RayStack, **more: Any) -> dict[str, Any]:
+    with stack.client(timeout=60) as client:
+        answer = client.chat.completions.create(
+            **{"model": "auto", "messages": QUESTION, "extra_body": EXPLAIN, **more}
+        )
+    found: dict[str, Any] = (answer.model_extra or {})["stepwell"]
+    return found
+
+
+def outcomes(stack: RayStack, request_id: str) -> list[tuple[str, str, str]]:
+    rows = stack.attempts(request_id, wait=0.5)
+    return [(r["tier"], r["outcome"], r["error"] or "") for r in rows]
+
+
+def recovered(stack: RayStack, tier: str) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if stack.replicas(f"tier-{tier}") and ask(stack)["tier"] == tier:
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"{tier} did not come back")
+
+
+def test_a_tier_killed_mid_request_is_climbed_over(stack: RayStack) -> None:
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(ask, stack)
+        time.sleep(1)
+        stack.kill_one("tier-small")
+        found = asked.result(60)
+    assert found["tier"] == "late" or found["tier"] == "large"
+    first, *_, last = outcomes(stack, found["request_id"])
+    assert first == ("small", "failed", "tier_unavailable")
+    assert last[:2] == (found["tier"], "accepted")
+    recovered(stack, "small")
+
+
+def test_a_tier_killed_mid_stream_is_an_error_event(stack: RayStack) -> None:
+    text: list[str] = []
+    with stack.client(timeout=60) as client:
+        stream = client.chat.completions.create(
+            model="small", messages=QUESTION, stream=True, extra_body=EXPLAIN
+        )
+        for chunk in stream:
+            text += [c.delta.content or "" for c in chunk.choices]
+            if len(text) == 5:
+                break
+        stack.kill_one("tier-small")
+        with pytest.raises(openai.APIError) as caught:
+            list(stream)
+    assert "".join(text)
+    body: Any = caught.value.body
+    ((tier, outcome, error),) = outcomes(stack, body["stepwell"]["request_id"])
+    assert (tier, outcome, error) == ("small", "failed", "tier_unavailable")
+    (row,) = stack.attempts(body["stepwell"]["request_id"])
+    assert row["usage_estimated"]
+    assert row["cost"] > 0
+    recovered(stack, "small")
+
+
+def test_a_slow_tier_is_climbed_over_at_its_deadline(stack: RayStack) -> None:
+    found = ask(stack, metadata={"task": "late"})
+    assert found["tier"] == "large"
+    assert outcomes(stack, found["request_id"]) == [
+        ("late", "failed", "tier_timeout"),
+        ("large", "accepted", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [("429", "tier_rate_limited"), ("529", "tier_unavailable"), ("hang", "tier_timeout")],
+)
+def test_hosted_faults_are_climbed_over(stack: RayStack, fault: str, error: str) -> None:
+    found = ask(stack, metadata={"task": f"claude-{fault}"}, messages=QUESTION)
+    assert found["tier"] == "opus"
+    first, *_, last = outcomes(stack, found["request_id"])
+    assert first == (f"claude-{fault}", "failed", error)
+    assert last == ("opus", "accepted", "")
+
+
+def test_a_client_that_leaves_mid_stream_stops_the_tier(stack: RayStack) -> None:
+    with stack.client(timeout=60) as client:
+        stream = client.chat.completions.create(model="small", messages=QUESTION, stream=True)
+        next(iter(stream))
+        assert stack.metric("stepwell_requests_in_flight") >= 1
+        stream.close()
+    time.sleep(0.5)
+    (row,) = stack.rows("SELECT * FROM attempts ORDER BY created_at DESC LIMIT 1")
+    assert (row["tier"], row["outcome"]) == ("small", "cancelled")
+    assert row["completion_tokens"] > 0
+    assert row["latency_ms"] < 2_000
+
+
+def test_a_gateway_killed_under_load_loses_only_what_it_held(stack: RayStack) -> None:
+    """Its clients see a broken connection, which the SDK's retry answers; others see nothing."""
+    stop = threading.Event()
+    lost: list[Exception] = []
+    answered = 0
+
+    def load() -> int:
+        count = 0
+        with stack.client(timeout=60).with_options(max_retries=3) as client:
+            while not stop.is_set():
+                try:
+                    client.chat.completions.create(model="large", messages=QUESTION)
+                    count += 1
+                except openai.OpenAIError as error:
+                    lost.append(error)
+        return count
+
+    with ThreadPoolExecutor(8) as pool:
+        workers = [pool.submit(load) for _ in range(8)]
+        time.sleep(1.5)
+        stack.kill_one("gateway")
+        time.sleep(6)
+        stop.set()
+        answered = sum(w.result(60) for w in workers)
+    assert lost == []
+    assert answered > 50
+    until = time.monotonic() + 30
+    while len(stack.replicas("gateway")) < 2 and time.monotonic() < until:
+        time.sleep(0.5)
+    assert len(stack.replicas("gateway")) == 2
