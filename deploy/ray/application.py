@@ -46,7 +46,7 @@ def _tier(settings: Settings, name: str) -> Any:
     deployment = serve.deployment(
         name=tier_deployment(name),
         num_replicas=settings.tier(name).replicas,
-        **_bounded(settings),
+        **_bounded(settings, [name]),
     )
     return deployment(TierReplica).bind(settings, [name])
 
@@ -59,15 +59,21 @@ def _egress(settings: Settings, names: list[str]) -> Any:
         request_router_config=RequestRouterConfig(
             request_router_class=ConsistentHashRouter  # type: ignore[arg-type]  # Ray's stub errs
         ),
-        **_bounded(settings),
+        **_bounded(settings, names),
     )
     return deployment(TierReplica).bind(settings, names)
 
 
-def _bounded(settings: Settings) -> dict[str, Any]:
+def _bounded(settings: Settings, names: list[str]) -> dict[str, Any]:
+    """A replica takes what its tiers run and let wait: each tier's own guard queues and refuses, so
+    that a full tier does not stand in the way of another. Beyond that calls wait in the gateways,
+    as many again.
+    """
+    tiers = [settings.tier(name) for name in names]
+    room = sum(tier.max_concurrent + tier.limits.max_queued for tier in tiers)
     return {
-        "max_ongoing_requests": settings.ray.max_ongoing,
-        "max_queued_requests": settings.ray.max_queued,
+        "max_ongoing_requests": room + SPARE_CALLS,
+        "max_queued_requests": room,
         **_common(settings),
     }
 

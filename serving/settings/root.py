@@ -88,15 +88,10 @@ class CacheSettings(Frozen):
 
 
 class RaySettings(Frozen):
-    """How `runtime: ray` is laid out. `gateways` and `egress` are numbers of replicas; a tier's
-    `replicas` stands with the tier. A tier takes `max_ongoing` calls per replica and lets
-    `max_queued` wait per gateway before it answers that it is full.
-    """
+    """How `runtime: ray` is laid out: numbers of replicas. Those of a local tier stand with it."""
 
     gateways: int = Field(default=1, ge=1, le=64)
     egress: int = Field(default=1, ge=1, le=64)
-    max_ongoing: int = Field(default=256, ge=1)
-    max_queued: int = Field(default=512, ge=1)
 
 
 class LogSettings(Frozen):

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from serving.backend import Call, ChunkStream
 from serving.engines.remote.wire import Batch, Ended, pack
-from serving.errors import StepwellError, TierProtocolError, TierRateLimited, TierUnavailable
+from serving.errors import StepwellError, TierProtocolError, TierQueueFull, TierUnavailable
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Completion
 
@@ -110,7 +110,5 @@ def translated(error: Exception, tier: str) -> StepwellError:
     if isinstance(error, StepwellError):
         return error
     if type(error).__name__ == "BackPressureError":
-        return TierRateLimited(
-            f"tier {tier}: its queue is full", code="tier_queue_full", retry_after=RETRY_AFTER_S
-        )
+        return TierQueueFull(f"tier {tier}: its queue is full", retry_after=RETRY_AFTER_S)
     return TierUnavailable(f"tier {tier}: its replica failed ({type(error).__name__})")

@@ -151,7 +151,7 @@ def _footer(report: Report) -> list[str]:
     floors = ", ".join(f"{_number(per_s)} at {n}" for n, per_s in report.floors.items())
     lines = [f"The upstream alone, requests/s by clients: {floors}."]
     lines += [
-        f"Ledger of {name} afterwards: {rows:,} rows for {answers:,} answers that the client counted"
+        f"Ledger of {name} afterwards: {rows:,} rows for {answers:,} answers seen by the client"
         " (answers to warm-ups, and those that came after a run's end, are rows as well)."
         for name, (answers, rows) in report.ledger.items()
     ]

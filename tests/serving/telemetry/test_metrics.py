@@ -1,6 +1,7 @@
 """What is counted, and under which labels."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from serving.backend import Attempt, Call, Trace
@@ -112,3 +113,11 @@ def test_two_processes_in_one_test_do_not_share() -> None:
     one.observe_request("/v1/x", 200, 0.2)
     assert value(two, "stepwell_requests_total", endpoint="/v1/x", status="200") is None
     assert b"process_cpu_seconds_total" in one.render()[0]
+
+
+def test_every_metric_is_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
+    metrics = Metrics()
+    for family in metrics.registry.collect():
+        name = family.name + ("_total" if family.type == "counter" else "")
+        assert f"`{name}`" in page, name

@@ -13,7 +13,7 @@ from serving.backend import Call, ChunkStream
 from serving.engines.remote.handle import HandleBackend, prefix_bucket
 from serving.engines.remote.host import TierHost
 from serving.engines.remote.wire import pack, unpack
-from serving.errors import TierProtocolError, TierRateLimited, TierUnavailable
+from serving.errors import TierProtocolError, TierQueueFull, TierUnavailable
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Choice, Chunk, Completion, Usage, as_chunks
 
@@ -156,10 +156,10 @@ async def test_an_answer_comes_back_with_its_notes() -> None:
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_an_error_comes_back_as_itself(streamed: bool) -> None:
-    backend, _, host = behind(Tier(TierRateLimited("slow down", retry_after=3, param="x")))
+    backend, _, host = behind(Tier(TierQueueFull("slow down", retry_after=3, param="x")))
     call = make_call()
     asking = drained(backend, call) if streamed else backend.complete(REQUEST, call)
-    with pytest.raises(TierRateLimited) as caught:
+    with pytest.raises(TierQueueFull) as caught:
         await asking
     assert (caught.value.message, caught.value.retry_after, caught.value.param) == (
         "slow down",
@@ -212,7 +212,7 @@ async def test_a_full_queue_and_a_dead_replica_have_their_errors() -> None:
         pass
 
     for raised, expected in (
-        (BackPressureError(), TierRateLimited),
+        (BackPressureError(), TierQueueFull),
         (ActorDiedError(), TierUnavailable),
     ):
         _, wire, _ = behind(Tier())
@@ -220,7 +220,7 @@ async def test_a_full_queue_and_a_dead_replica_have_their_errors() -> None:
         backend = HandleBackend(wire, "t")
         with pytest.raises(expected) as caught:
             await backend.complete(REQUEST, make_call())
-        assert caught.value.retry_after == (1.0 if expected is TierRateLimited else None)
+        assert caught.value.retry_after == (1.0 if expected is TierQueueFull else None)
         with pytest.raises(expected):
             [chunk async for chunk in backend.stream(REQUEST, make_call())]
 
