@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/stepwell demo $(CONFIG)
 
 test: setup
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .

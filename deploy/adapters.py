@@ -13,6 +13,8 @@ from serving.hosted.anthropic import Anthropic, anthropic_ability, thinking_room
 from serving.hosted.emulator.app import create_emulator
 from serving.hosted.emulator.server import EmulatorServer
 from serving.settings.tiers import AnthropicEngine, MockEngine, TierSettings
+from serving.telemetry.metrics import Metrics
+from serving.telemetry.running import Running
 from serving.wire.chat import ChatRequest
 
 
@@ -25,16 +27,21 @@ class Adapter:
     thinking_room: Callable[[ChatRequest], int] = lambda _request: 0
 
 
-AdapterSource = Callable[[Sequence[TierSettings], AsyncExitStack], Awaitable[Mapping[str, Adapter]]]
+AdapterSource = Callable[
+    [Sequence[TierSettings], AsyncExitStack, Metrics], Awaitable[Mapping[str, Adapter]]
+]
 """Adapters by the names of their tiers; the stack closes them."""
 
 
-async def open_adapters(tiers: Sequence[TierSettings], stack: AsyncExitStack) -> dict[str, Adapter]:
+async def open_adapters(
+    tiers: Sequence[TierSettings], stack: AsyncExitStack, metrics: Metrics
+) -> dict[str, Adapter]:
     """One adapter per tier in this process, by its name; `stack` closes them."""
     found: dict[str, Adapter] = {}
     for tier in tiers:
         emulator = await _start_emulator(tier, stack)
-        found[tier.name] = described(tier, Guard(_open(tier, emulator, stack), tier))
+        counted = Running(_open(tier, emulator, stack), metrics.tier_running.labels(tier.name))
+        found[tier.name] = described(tier, Guard(counted, tier))
     return found
 
 

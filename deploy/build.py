@@ -11,9 +11,10 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from cache.evictions import SharedEvictions
 from cache.exact import ExactCached
 from deploy.adapters import Adapter, AdapterSource, open_adapters
-from deploy.paths import database_url
+from deploy.paths import METRICS_DIR, data_dir, database_url
 from router.audit import Audited
 from router.classified import Classified
 from router.live import CascadeBackend, Tasks
@@ -37,6 +38,7 @@ from serving.settings.tasks import TaskSettings
 from serving.settings.tiers import TierSettings
 from serving.storage.audits import AuditLog
 from serving.storage.database import Database
+from serving.storage.epochs import EpochStore
 from serving.storage.outcomes import OutcomesLog
 from serving.telemetry.metrics import Metrics
 
@@ -55,14 +57,15 @@ async def opened(
     async with AsyncExitStack() as stack:
         database = await Database.open(database_url(settings))
         stack.push_async_callback(database.close)
-        metrics = Metrics(tenants={key.tenant for key in settings.keys} or {Anonymous().tenant})
+        metrics = _metrics(settings, stack)
         card = RateCard.load(Path(settings.rates) if settings.rates else None)
         ledger = await _ledger(settings, card, database, metrics, stack)
-        adapters = await adapters_of(settings.tiers, stack)
+        adapters = await adapters_of(settings.tiers, stack, metrics)
         rungs = [_rung(tier, adapters[tier.name], card, ledger) for tier in settings.tiers]
+        evictions = await _evictions(settings, database, stack)
         yield Service(
             settings=settings,
-            backend=_backend(settings, rungs, database, ledger, stack),
+            backend=_backend(settings, rungs, database, ledger, evictions=evictions, stack=stack),
             models=model_cards(settings, _prices(rungs)),
             metrics=metrics,
             ready=lambda: _ready(database),
@@ -74,6 +77,8 @@ def _backend(
     rungs: list[Rung],
     database: Database,
     ledger: Ledger,
+    *,
+    evictions: SharedEvictions | None,
     stack: AsyncExitStack,
 ) -> Backend:
     """The wrappers of one request, from the cascade out."""
@@ -88,9 +93,31 @@ def _backend(
         rungs, tasks=tasks, aliases=settings.aliases, on_accepted=checker.offer
     )
     audited = Audited(cascade, tasks=tasks, log=audits)
-    cached = ExactCached(audited, tasks=tasks, ledger=ledger, settings=settings.cache)
+    cached = ExactCached(
+        audited, tasks=tasks, ledger=ledger, settings=settings.cache, evictions=evictions
+    )
     checker.on_disagreed = cached.evict
     return Classified(cached, TaskClassifier(settings))
+
+
+def _metrics(settings: Settings, stack: AsyncExitStack) -> Metrics:
+    """On Ray, one scrape of any gateway covers every gateway of its node."""
+    directory = data_dir() / METRICS_DIR if settings.runtime == "ray" else None
+    tenants = {key.tenant for key in settings.keys} or {Anonymous().tenant}
+    metrics = Metrics(tenants=tenants, multiprocess_dir=directory)
+    stack.callback(metrics.close)
+    return metrics
+
+
+async def _evictions(
+    settings: Settings, database: Database, stack: AsyncExitStack
+) -> SharedEvictions | None:
+    if not settings.shares_cache:
+        return None
+    evictions = SharedEvictions(EpochStore(database), settings.cache)
+    await evictions.start()
+    stack.push_async_callback(evictions.close)
+    return evictions
 
 
 async def _ledger(

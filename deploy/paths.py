@@ -6,6 +6,8 @@ from pathlib import Path
 from serving.errors import ConfigError
 from serving.settings.root import Settings
 
+METRICS_DIR = "metrics"
+
 
 def data_dir() -> Path:
     """`STEPWELL_DATA_DIR`, else `.stepwell` in the working directory; made if it is missing."""

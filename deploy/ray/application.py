@@ -6,10 +6,6 @@ HAProxy ─▶ gateway (n) ─▶ tier-NAME, one deployment per local tier (n)
 
 from typing import Any
 
-from ray import serve
-from ray.serve.config import RequestRouterConfig
-from ray.serve.experimental.consistent_hash_router import ConsistentHashRouter
-
 from deploy.ray.gateway import Gateway
 from deploy.ray.tier import TierReplica
 from serving.settings.root import Settings
@@ -24,6 +20,8 @@ def application(settings: Settings) -> Any:
     """An application for `serve.run`. Storage must be reachable from every replica under the URL
     in `settings`.
     """
+    from ray import serve  # noqa: PLC0415 - an extra
+
     tiers = {t.name: _tier(settings, t.name) for t in settings.tiers if not t.hosted}
     hosted = [tier.name for tier in settings.tiers if tier.hosted]
     if hosted:
@@ -43,6 +41,8 @@ def tier_deployment(name: str) -> str:
 
 
 def _tier(settings: Settings, name: str) -> Any:
+    from ray import serve  # noqa: PLC0415
+
     deployment = serve.deployment(
         name=tier_deployment(name),
         num_replicas=settings.tier(name).replicas,
@@ -53,6 +53,12 @@ def _tier(settings: Settings, name: str) -> Any:
 
 def _egress(settings: Settings, names: list[str]) -> Any:
     """Calls with one session id, a hash of tenant and prompt prefix, meet one replica."""
+    from ray import serve  # noqa: PLC0415
+    from ray.serve.config import RequestRouterConfig  # noqa: PLC0415
+    from ray.serve.experimental.consistent_hash_router import (  # noqa: PLC0415
+        ConsistentHashRouter,
+    )
+
     deployment = serve.deployment(
         name=EGRESS,
         num_replicas=settings.ray.egress,

@@ -13,6 +13,7 @@ from serving.api.app import create_app
 from serving.engines.remote.handle import Handle, HandleBackend
 from serving.settings.root import Settings
 from serving.settings.tiers import TierSettings
+from serving.telemetry.metrics import Metrics
 
 
 class Gateway:
@@ -32,7 +33,8 @@ async def _adapters(
     handles: Mapping[str, Handle],
     tiers: Sequence[TierSettings],
     _stack: AsyncExitStack,
+    _metrics: Metrics,
 ) -> dict[str, Adapter]:
-    """Handles need no closing."""
+    """Handles need no closing, and tiers count where they are."""
     found = {t.name: HandleBackend(handles[t.name], t.name, sticky=t.hosted) for t in tiers}
     return {tier.name: described(tier, found[tier.name]) for tier in tiers}

@@ -11,10 +11,11 @@ from typing import Any
 import structlog
 
 from deploy.inline import listen, listening_at
-from deploy.paths import database_url
+from deploy.paths import METRICS_DIR, data_dir, database_url
 from serving.errors import ConfigError
 from serving.settings.root import Settings
 from serving.storage.database import Database
+from serving.telemetry.directory import MetricsDirectory
 from serving.telemetry.logs import configure
 
 APPLICATION = "stepwell"
@@ -35,6 +36,8 @@ def serve_ray(settings: Settings, *, host: str | None = None, port: int | None =
     settings = _everywhere(listening_at(settings, host, port))
     listen(settings.server.host, settings.server.port).close()  # says now what HAProxy would later
     asyncio.run(_migrate(settings))
+    os.environ["STEPWELL_DATA_DIR"] = str(data_dir())  # replicas work in other folders
+    MetricsDirectory(data_dir() / METRICS_DIR).clear()
     for name, value in FLAGS.items():  # read when ray is imported, here and in its workers
         os.environ.setdefault(name, value)
     ray, serve = _import()

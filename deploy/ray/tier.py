@@ -4,10 +4,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 
 from deploy.adapters import open_adapters
+from deploy.paths import METRICS_DIR, data_dir
 from deploy.ray.process import log_plainly
 from serving.engines.remote.host import TierHost
 from serving.engines.remote.wire import Asked, Batch, Reply
 from serving.settings.root import Settings
+from serving.telemetry.metrics import Metrics
 
 
 class TierReplica:
@@ -16,7 +18,10 @@ class TierReplica:
     async def __init__(self, settings: Settings, names: Sequence[str]) -> None:  # type: ignore[misc]  # Ray awaits it
         log_plainly(settings.log)
         self._stack = AsyncExitStack()
-        adapters = await open_adapters([settings.tier(name) for name in names], self._stack)
+        metrics = Metrics(multiprocess_dir=data_dir() / METRICS_DIR, role="tier")
+        self._stack.callback(metrics.close)
+        tiers = [settings.tier(name) for name in names]
+        adapters = await open_adapters(tiers, self._stack, metrics)
         self._host = TierHost({name: adapter.backend for name, adapter in adapters.items()})
 
     async def complete(self, tier: str, asked: Asked) -> Reply:
@@ -26,10 +31,6 @@ class TierReplica:
         async with aclosing(self._host.stream(tier, asked)) as batches:
             async for batch in batches:
                 yield batch
-
-    async def running(self) -> int:
-        """Calls in progress."""
-        return self._host.running
 
     async def __del__(self) -> None:
         await self._stack.aclose()

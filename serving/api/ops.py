@@ -44,7 +44,8 @@ def metrics_endpoint(desk: Desk) -> Endpoint:
         caller = desk.keyring.identify(request.headers)
         Exchange.of(request.scope).caller = caller
         caller.require("metrics")
-        body, content_type = desk.service.metrics.render(request.headers.get("accept", ""))
+        accept = request.headers.get("accept", "")
+        body, content_type = await asyncio.to_thread(desk.service.metrics.render, accept)
         return Response(body, headers={"content-type": content_type})
 
     return metrics

@@ -46,6 +46,13 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
+        self.tier_running = Gauge(
+            "stepwell_tier_running",
+            "Calls that a tier has in progress, open streams included.",
+            ["tier"],
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
         errors = _codes()
         self._requests = _RequestMetrics(self.registry, errors)
         self._attempts = _AttemptMetrics(self.registry, errors, tenants)

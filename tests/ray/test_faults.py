@@ -148,9 +148,10 @@ def test_a_client_that_leaves_mid_stream_stops_the_tier(stack: RayStack) -> None
     with stack.client(timeout=60) as client:
         stream = client.chat.completions.create(model="small", messages=QUESTION, stream=True)
         next(iter(stream))
-        assert stack.metric("stepwell_requests_in_flight") >= 1
+        assert stack.metric("stepwell_tier_running", tier="small") == 1
         stream.close()
     time.sleep(0.5)
+    assert stack.metric("stepwell_tier_running", tier="small") == 0
     (row,) = stack.rows("SELECT * FROM attempts ORDER BY created_at DESC LIMIT 1")
     assert (row["tier"], row["outcome"]) == ("small", "cancelled")
     assert row["completion_tokens"] > 0
@@ -187,3 +188,10 @@ def test_a_gateway_killed_under_load_loses_only_what_it_held(stack: RayStack) ->
     while len(stack.replicas("gateway")) < 2 and time.monotonic() < until:
         time.sleep(0.5)
     assert len(stack.replicas("gateway")) == 2
+
+
+def test_one_scrape_covers_every_gateway_the_killed_one_too(stack: RayStack) -> None:
+    ledger = stack.rows("SELECT count(*) AS n FROM attempts WHERE outcome = 'accepted'", wait=1)
+    for _ in range(4):  # whichever gateway answers
+        counted = stack.metric("stepwell_attempts_total", kind="attempt", outcome="accepted")
+        assert counted >= 0.95 * ledger[0]["n"]
