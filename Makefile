@@ -31,6 +31,7 @@ fix: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench.routing
+	$(BIN)/python -m tests.bench.gateway $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -13,7 +13,7 @@ from typing import cast
 
 GIVE_UP_S = 30.0
 _HEAD_END = b"\r\n\r\n"
-_LAST_CHUNK = b"0\r\n\r\n"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _FIRST_TOKEN = re.compile(rb'"content": ?"[^"]')
 _TOKENS = re.compile(rb'"completion_tokens": ?(\d+)')
@@ -125,11 +125,14 @@ class _Connection(asyncio.Protocol):
         self._transport.write(next(self._requests))
 
     def _complete(self) -> bool:
-        if self._answer.endswith(_LAST_CHUNK):
-            return True
+        """Where the head has no length, the answer comes in chunks."""
         end = self._answer.find(_HEAD_END)
-        length = _LENGTH.search(self._answer, 0, end + 2) if end >= 0 else None
-        return length is not None and len(self._answer) >= end + 4 + int(length[1])
+        if end < 0:
+            return False
+        length = _LENGTH.search(self._answer, 0, end + 2)
+        if length is not None:
+            return len(self._answer) >= end + 4 + int(length[1])
+        return len(self._answer) > end + 4 and self._answer.endswith(_LAST_CHUNK)
 
     def _count(self) -> None:
         """A stream counts when it has a first token, its usage and its end."""

@@ -24,7 +24,8 @@ nothing, its answers are computed. Requests are {prompts} short customer questio
 `{command}`
 
 {date}, {machine}. Client: {tool}. {runs} interleaved runs of {seconds:.0f} s each, shown as the
-median and (least to most). Client, gateway and upstream share these cores.
+median and (least to most). Client, gateway and upstream share these cores. Each run opens its
+connections anew, so p99 at many clients shows how they begin.
 {versions}."""
 
 
