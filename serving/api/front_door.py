@@ -1,11 +1,14 @@
 """Around every request: its id, its headers, its last resort, its line in the log."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.api.chat import Endpoint
 from serving.api.desk import Desk, error_response
 from serving.api.disconnect import ClientGone
 from serving.api.errors import client_error
@@ -20,13 +23,16 @@ RETRY_AFTER_S = 2.0
 
 
 class FrontDoor:
-    """Pure ASGI middleware, outermost but for the framework's own. Every HTTP response, errors
-    included, leaves through it.
+    """Pure ASGI, outermost. Every HTTP response, errors included, leaves through it. `direct` has
+    the endpoints that it asks itself, by method and path; all others are `app`'s.
     """
 
-    def __init__(self, app: ASGIApp, desk: Desk) -> None:
+    def __init__(
+        self, app: ASGIApp, desk: Desk, direct: Mapping[tuple[str, str], Endpoint]
+    ) -> None:
         self._app = app
         self._desk = desk
+        self._direct = dict(direct)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,7 +68,12 @@ class FrontDoor:
         if not self._desk.doors.open and exchange.endpoint not in OPERATORS:
             exchange.headers["connection"] = "close"
             raise _closing()
-        await self._app(scope, receive, send)
+        endpoint = self._direct.get((scope["method"], scope["path"]))
+        if endpoint is None:
+            await self._app(scope, receive, send)
+        else:
+            response = await endpoint(Request(scope, receive, send))
+            await response(scope, receive, send)
 
     async def _fail(
         self, error: Exception, exchange: Exchange, scope: Scope, receive: Receive, send: Send

@@ -29,6 +29,11 @@ class Load:
     tokens: int = 0
     errors: int = 0
     seconds: float = 0.0
+    first_error: str = ""
+
+    def failed(self, why: str) -> None:
+        self.errors += 1
+        self.first_error = self.first_error or why
 
 
 def http_request(port: int, path: str, body: bytes) -> bytes:
@@ -66,7 +71,7 @@ async def load(
     try:
         await asyncio.wait_for(done, seconds + GIVE_UP_S)
     except TimeoutError:
-        result.errors += 1
+        result.failed(f"no answer within {GIVE_UP_S:.0f} s")
     result.seconds = time.perf_counter() - started
     for connection in connections:
         connection.close()
@@ -101,7 +106,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         if not self.done.done():
-            self._result.errors += 1
+            self._result.failed(f"the connection was closed after {bytes(self._answer[:60])!r}")
             self.done.set_result(None)
 
     def data_received(self, data: bytes) -> None:
@@ -140,7 +145,7 @@ class _Connection(asyncio.Protocol):
         tokens = _TOKENS.findall(self._answer) if self._stream else [b"0"]
         ended = not self._stream or b"[DONE]" in self._answer
         if at is None or not tokens or not ended or not self._answer.startswith(b"HTTP/1.1 200"):
-            self._result.errors += 1
+            self._result.failed(f"{bytes(self._answer[:400])!r}")
             return
         self._result.waits_ms.append((at - self._sent) * 1_000)
         self._result.tokens += int(tokens[-1])

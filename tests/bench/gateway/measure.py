@@ -119,7 +119,8 @@ async def _warm_up(row: Row, contender: Contender, upstream: Counter) -> None:
     )
     await asyncio.sleep(0.2)  # answers are cached behind the answer
     if once.errors or len(once.waits_ms) != len(bodies):
-        raise NotReady(f"{contender.name}, row {row.name}: {once.errors} errors while warming up")
+        why = f"{once.errors} errors while warming up: {once.first_error}"
+        raise NotReady(f"{contender.name}, row {row.name}: {why}")
     await _measured(row, contender, 8, WARM_UP_S, upstream, own=True)
 
 

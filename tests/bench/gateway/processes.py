@@ -12,6 +12,8 @@ from pathlib import Path
 from tests.bench.gateway import client
 
 READY_S = 120.0
+READY_EVERY_S = 0.25
+READY_ANSWERS = 8
 DRAIN_S = 45.0
 
 
@@ -43,16 +45,16 @@ class Process:
             )
 
     async def ready(self, port: int, path: str, body: bytes) -> None:
-        """Waits until it answers `body` with 200. `NotReady` with the end of its log if not."""
+        """Waits until it answers `body` with 200 for a while, since what stands in front of a
+        gateway may be replaced when its replicas come up. `NotReady` with the end of its log.
+        """
         deadline = asyncio.get_running_loop().time() + READY_S
-        while asyncio.get_running_loop().time() < deadline:
-            if self._process.poll() is not None:
-                break
-            with contextlib.suppress(OSError):
-                found = await client.load(port, path, [body], clients=1, seconds=0, stream=False)
-                if not found.errors:
-                    return
-            await asyncio.sleep(0.3)
+        in_a_row = 0
+        while asyncio.get_running_loop().time() < deadline and self._process.poll() is None:
+            in_a_row = in_a_row + 1 if await _answers(port, path, body) else 0
+            if in_a_row == READY_ANSWERS:
+                return
+            await asyncio.sleep(READY_EVERY_S)
         raise NotReady(f"{self._process.args!s} is not ready; its last lines:\n{self.tail()}")
 
     def tail(self, lines: int = 15) -> str:
@@ -67,3 +69,11 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+async def _answers(port: int, path: str, body: bytes) -> bool:
+    try:
+        found = await client.load(port, path, [body], clients=1, seconds=0, stream=False)
+    except OSError:
+        return False
+    return not found.errors
