@@ -5,7 +5,6 @@ effort, not degraded, not refused, not cut short; a stream only once it has come
 """
 
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from cache.entries import PER_ENTRY, Entries, Entry
 from cache.evictions import SharedEvictions
 from cache.footprint import footprint
 from cache.scope import scope_key
-from serving.backend import Attempt, Backend, Call, ChunkStream, Kind
+from serving.backend import Attempt, Backend, Call, ChunkStream, Kind, new_id
 from serving.settings.root import CacheSettings
 from serving.settings.tasks import TaskSettings
 from serving.wire.chat import ChatRequest
@@ -154,7 +153,7 @@ class ExactCached:
         attempt.cost_usd = Decimal(0)
         attempt.latency_ms = (time.monotonic() - started) * 1_000
         attempt.judge("accepted", "exact_cache_hit")
-        fresh = f"chatcmpl-{uuid.uuid4().hex}"
+        fresh = f"chatcmpl-{new_id()}"
         return replace(entry.completion, id=fresh, created=int(time.time()))
 
     def _offer(

@@ -167,7 +167,8 @@ def _spot_checker(
 
 def _tasks(settings: Settings) -> Tasks:
     known: Mapping[str | None, TaskSettings] = {task.name: task for task in settings.tasks}
-    return lambda name: known.get(name, settings.default_task)
+    default = settings.default_task
+    return lambda name: known.get(name, default)
 
 
 def _prices(rungs: list[Rung]) -> dict[str, Mapping[str, str] | None]:

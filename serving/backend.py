@@ -3,6 +3,8 @@
 A wrapper takes a Backend first and is one. `build` in `deploy/build.py` stacks them.
 """
 
+import os
+import random
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
@@ -11,6 +13,15 @@ from typing import Literal, Protocol
 
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Chunk, Completion, Usage
+
+_random = random.Random()  # noqa: S311 - ids are unique, not secret
+os.register_at_fork(after_in_child=_random.seed)
+
+
+def new_id() -> str:
+    """128 random bits in hex, seeded by the system once per process."""
+    return f"{_random.getrandbits(128):032x}"
+
 
 ChunkStream = AsyncGenerator[Chunk, None]
 

@@ -3,9 +3,10 @@
 import asyncio
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import structlog
@@ -38,10 +39,9 @@ def serve_ray(settings: Settings, *, host: str | None = None, port: int | None =
     asyncio.run(_migrate(settings))
     os.environ["STEPWELL_DATA_DIR"] = str(data_dir())  # replicas work in other folders
     MetricsDirectory(data_dir() / METRICS_DIR).clear()
-    for name, value in FLAGS.items():  # read when ray is imported, here and in its workers
-        os.environ.setdefault(name, value)
-    ray, serve = _import()
     joined = bool(os.environ.get("RAY_ADDRESS"))
+    _set_flags(free_ports=not joined)
+    ray, serve = _import()
     try:
         options = {} if joined else {"address": "local", "include_dashboard": False}
         ray.init(log_to_driver=False, logging_level="warning", **options)
@@ -66,6 +66,20 @@ async def _migrate(settings: Settings) -> None:
     """Once, before replicas open the database at the same time; says what is wrong with it."""
     assert settings.storage.url is not None
     await (await Database.open(settings.storage.url)).close()
+
+
+def _set_flags(*, free_ports: bool) -> None:
+    """Ray reads them when it is imported, here and in its workers. HAProxy's own pages would else
+    stand on ports that a second stack on this machine needs, too.
+    """
+    flags = dict(FLAGS)
+    if free_ports:
+        with ExitStack() as held:
+            for name in ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT"):
+                free = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+                flags[name] = str(free.getsockname()[1])
+    for name, value in flags.items():
+        os.environ.setdefault(name, value)
 
 
 def _import() -> tuple[Any, Any]:

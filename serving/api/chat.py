@@ -9,7 +9,7 @@ from serving.api.answers import answers
 from serving.api.calls import call_for
 from serving.api.desk import Desk, json_response
 from serving.api.exchange import Exchange
-from serving.api.figures import Figures, trace_wire
+from serving.api.figures import trace_wire
 from serving.api.prompt_log import PromptLog
 from serving.api.streaming import EventStream
 from serving.api.validation import parse_as
@@ -61,7 +61,7 @@ def _events(asked: ChatRequest, call: Call, exchange: Exchange) -> ChatEvents:
 
 
 def _body(completion: Completion, asked: ChatRequest, exchange: Exchange) -> dict[str, object]:
-    figures = Figures.of(exchange.traces)
+    figures = exchange.settle()
     body = render_completion(
         completion,
         answer_id=f"chatcmpl-{exchange.answer_id}",

@@ -8,7 +8,7 @@ from serving.api.calls import call_for
 from serving.api.chat import Endpoint, wants_usage
 from serving.api.desk import Desk, json_response
 from serving.api.exchange import Exchange
-from serving.api.figures import Figures, trace_wire
+from serving.api.figures import trace_wire
 from serving.api.limits import check_choices
 from serving.api.prompt_log import PromptLog
 from serving.api.streaming import EventStream
@@ -36,7 +36,7 @@ def completions_endpoint(desk: Desk) -> Endpoint:
             return _stream(desk, asked, jobs, exchange, log)
         completions = await answers(desk.service.backend, jobs, request.receive)
         log.answered(completions)
-        figures = Figures.of(exchange.traces)
+        figures = exchange.settle()
         body = render_text_completion(
             completions,
             asked,

@@ -1,7 +1,6 @@
 """One request and its answer, as the API sees them: who, what, what came of it."""
 
 import time
-import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,7 +9,8 @@ from typing import Any
 from starlette.types import Scope
 
 from serving.api.auth import Caller
-from serving.backend import Trace
+from serving.api.figures import Figures
+from serving.backend import Trace, new_id
 
 MAX_LOGGED_CHARS = 128
 ENDPOINTS = frozenset(
@@ -40,6 +40,7 @@ class Exchange:
     status: int | None = None
     error: str | None = None
     first_token_at: float | None = None
+    final: Figures | None = None
 
     @classmethod
     def begin(cls, scope: Scope) -> "Exchange":
@@ -47,7 +48,7 @@ class Exchange:
         if path not in ENDPOINTS:
             path = "/v1/models/{id}" if path.startswith("/v1/models/") else "other"
         return cls(
-            request_id=f"req_{uuid.uuid4().hex}",
+            request_id=f"req_{new_id()}",
             client_request_id=_client_id(scope["headers"]),
             method=scope["method"],
             endpoint=path,
@@ -62,6 +63,15 @@ class Exchange:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
+
+    @property
+    def figures(self) -> Figures:
+        """The figures so far; `settle` says that they will not change any more."""
+        return self.final or Figures.of(self.traces)
+
+    def settle(self) -> Figures:
+        self.final = Figures.of(self.traces)
+        return self.final
 
     @property
     def answer_id(self) -> str:

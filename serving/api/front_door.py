@@ -13,7 +13,7 @@ from serving.api.desk import Desk, error_response
 from serving.api.disconnect import ClientGone
 from serving.api.errors import client_error
 from serving.api.exchange import Exchange
-from serving.api.figures import Figures, money
+from serving.api.figures import money
 from serving.api.headers import encode, figure_headers
 from serving.errors import Overloaded
 
@@ -111,14 +111,14 @@ def _added(exchange: Exchange) -> dict[str, str]:
     headers = {"x-request-id": exchange.request_id, **exchange.headers}
     if exchange.traces:
         final = not (exchange.stream and exchange.status == 200)
-        headers |= figure_headers(Figures.of(exchange.traces), final=final)
+        headers |= figure_headers(exchange.figures, final=final)
     return headers
 
 
 def _costs(exchange: Exchange) -> dict[str, Any]:
     if not exchange.traces:
         return {}
-    figures = Figures.of(exchange.traces)
+    figures = exchange.figures
     costs = {
         "tier": figures.tier,
         "cache": figures.cache,

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from serving.api.disconnect import ClientGone, stop, until_gone
 from serving.api.errors import client_error, error_event
 from serving.api.exchange import Exchange
-from serving.api.figures import Figures, trace_wire
+from serving.api.figures import trace_wire
 from serving.api.mailbox import Mailbox
 from serving.api.prompt_log import PromptLog
 from serving.backend import Call, ChunkStream
@@ -168,7 +168,7 @@ class EventStream(Response):
         usage = total_usage(self._usage.get(s, Usage(estimated=True)) for s in sorted(sources))
         exchange = self._exchange
         trace = trace_wire(exchange.request_id, exchange.traces) if exchange.explain else None
-        return self._events.last(usage, Figures.of(exchange.traces).wire(), trace)
+        return self._events.last(usage, exchange.settle().wire(), trace)
 
 
 def _says_something(chunk: Chunk) -> bool:

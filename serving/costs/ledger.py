@@ -12,14 +12,13 @@ work dropped.
 
 import asyncio
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 import structlog
 
-from serving.backend import Attempt, Call, Kind
+from serving.backend import Attempt, Call, Kind, new_id
 from serving.costs.price import Price
 from serving.costs.rows import INTENT, attempt_row
 from serving.errors import Overloaded, TierUnavailable
@@ -126,7 +125,7 @@ class Ledger:
         if len(self._writer) >= self._hard_limit:
             raise _overloaded()
         attempt = Attempt(
-            id=f"att_{uuid.uuid4().hex}",
+            id=f"att_{new_id()}",
             kind=kind,
             tier=tier,
             model=model,

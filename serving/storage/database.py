@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import URL, AsyncAdaptedQueuePool, event
+from sqlalchemy import URL, AsyncAdaptedQueuePool, Table, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -15,6 +15,8 @@ from serving.errors import ConfigError
 from serving.storage import url as urls
 from serving.storage.json import dumps
 from serving.storage.migrate import migrate
+from serving.storage.sqlite_writer import SqliteWriter
+from serving.storage.upsert import Row, upsert
 
 BUSY_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT_S = 10
@@ -28,9 +30,10 @@ class Database:
     Belongs to one event loop.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, writer: SqliteWriter | None = None) -> None:
         """Use `open`, which also brings the schema up to date."""
         self.engine = engine
+        self._writer = writer
         self._writes: set[asyncio.Task[None]] = set()
         # SQLite has one writer at a time. Waiting in line here is fair and prompt; its own busy
         # handler polls, and starves some under load.
@@ -49,7 +52,8 @@ class Database:
         file = urls.sqlite_file(parsed)
         if file is not None:
             await asyncio.to_thread(_prepare_file, file, must_exist)
-        self = cls(_engine(parsed))
+        direct = SqliteWriter(parsed, _configure_sqlite) if file is not None else None
+        self = cls(_engine(parsed), direct)
         try:
             await self._migrate()
         except Exception as error:
@@ -82,10 +86,14 @@ class Database:
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
         """Does `work` in a transaction that goes on to its end when the caller is cancelled."""
-        task = asyncio.create_task(self._write(work))
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
-        await asyncio.shield(task)
+        await self._to_its_end(self._write(work))
+
+    async def upsert(self, table: Table, rows: Sequence[Row]) -> None:
+        """Writes rows by their key in one transaction, as `write` does."""
+        if self._writer is None:
+            await self.write(lambda connection: upsert(connection, table, rows))
+        else:
+            await self._to_its_end(self._upsert(self._writer, table, rows))
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -102,6 +110,18 @@ class Database:
         if self._writes:
             await asyncio.wait(self._writes)
         await self.engine.dispose()
+        if self._writer is not None:
+            await self._writer.close()
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        await asyncio.shield(task)
+
+    async def _upsert(self, writer: SqliteWriter, table: Table, rows: Sequence[Row]) -> None:
+        async with self._turn:
+            await writer.upsert(table, rows)
 
     async def _write(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
         async with self.begin() as connection:

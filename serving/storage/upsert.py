@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import String, Table
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serving.storage.types import storable
@@ -17,10 +18,14 @@ async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Row])
     """Inserts `rows`, each with a value for every column of `table`; a row whose key is there
     already replaces that one. Text longer than its column is cut, since a row may not be lost.
     """
-    if not rows:
-        return
-    statement = _statement(table, connection.dialect.name)
-    await connection.execute(statement, [_storable(table, row) for row in rows])
+    await connection.run_sync(upsert_now, table, rows)
+
+
+def upsert_now(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """As `upsert`, in the caller's thread."""
+    if rows:
+        statement = _statement(table, connection.dialect.name)
+        connection.execute(statement, [_storable(table, row) for row in rows])
 
 
 @cache

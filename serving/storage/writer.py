@@ -10,7 +10,7 @@ from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serving.storage.database import Database
-from serving.storage.upsert import Row, upsert
+from serving.storage.upsert import Row
 
 BATCH_ROWS = 250  # binding a batch's values holds the event loop for a few milliseconds
 CLOSE_RETRIES = 5
@@ -135,7 +135,7 @@ class BatchWriter:
 
     async def _write(self, rows: Sequence[Row]) -> None:
         try:
-            await self._database.write(lambda c: upsert(c, self._table, rows))
+            await self._database.upsert(self._table, rows)
         except Exception as error:
             if len(rows) > 1:
                 # One row that the database refuses must not hold up the others.

@@ -144,6 +144,9 @@ class StepwellOptions(BaseModel):
     validators: tuple[ValidatorSpec, ...] = Field(default=(), max_length=MAX_VALIDATORS)
 
 
+NO_OPTIONS = StepwellOptions()
+
+
 class ChatRequest(Open):
     """The body of `POST /v1/chat/completions`. `model` is `auto` or a tier's name. Lists stop at
     their first fault: a body of 100,000 wrong items must not cost 100,000 error records.
@@ -207,7 +210,7 @@ class ChatRequest(Open):
 
     @property
     def options(self) -> StepwellOptions:
-        return self.stepwell or StepwellOptions()
+        return self.stepwell or NO_OPTIONS
 
     @property
     def choices_asked(self) -> int:
