@@ -14,6 +14,7 @@ GATEWAY = "gateway"
 EGRESS = "egress"
 SPARE_CALLS = 64
 HEALTH_CHECK_S = 2
+QUIET = {"enable_access_log": False, "log_level": "WARNING"}  # the API writes its own line
 
 
 def application(settings: Settings) -> Any:
@@ -89,5 +90,5 @@ def _common(settings: Settings) -> dict[str, Any]:
         "ray_actor_options": {"num_cpus": 0},
         "graceful_shutdown_timeout_s": settings.server.drain_s,
         "health_check_period_s": HEALTH_CHECK_S,
-        "logging_config": {"enable_access_log": False},  # the API writes its own line
+        "logging_config": QUIET,
     }

@@ -94,11 +94,11 @@ def _import() -> tuple[Any, Any]:
 
 
 def _deploy(serve: Any, settings: Settings) -> None:
-    from deploy.ray.application import application  # noqa: PLC0415 - imports ray
+    from deploy.ray.application import QUIET, application  # noqa: PLC0415 - imports ray
 
     serve.start(
         http_options={"host": settings.server.host, "port": settings.server.port},
-        logging_config={"enable_access_log": False},  # the API writes its own line
+        logging_config=QUIET,
     )
     serve.run(application(settings), name=APPLICATION, route_prefix="/")
     structlog.get_logger("stepwell").info(

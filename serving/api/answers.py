@@ -1,11 +1,12 @@
 """Whole answers from the backend: one per call, all or none."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from starlette.types import Receive
 
 from serving.api.disconnect import stop, unless_gone
+from serving.api.eager import Begun
 from serving.api.streaming import GRACE_S
 from serving.backend import Backend, Call
 from serving.errors import DeadlineExceeded
@@ -20,24 +21,28 @@ async def answers(backend: Backend, jobs: Sequence[Job], receive: Receive) -> li
     and its error raised; where the client leaves, all are and `ClientGone` is.
     """
     if len(jobs) == 1:
-        return [await unless_gone(receive, _answer(backend, *jobs[0]))]
+        request, call = jobs[0]
+        begun = Begun(backend.complete(request, call))
+        if begun.done:
+            return [begun.result]
+        return [await unless_gone(receive, _in_time(begun, call))]
     return await unless_gone(receive, _together(backend, jobs))
 
 
 async def _together(backend: Backend, jobs: Sequence[Job]) -> list[Completion]:
-    tasks = [asyncio.create_task(_answer(backend, *job)) for job in jobs]
+    tasks = [asyncio.create_task(_in_time(backend.complete(r, c), c)) for r, c in jobs]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
         await stop(*tasks)
 
 
-async def _answer(backend: Backend, request: ChatRequest, call: Call) -> Completion:
+async def _in_time(work: Awaitable[Completion], call: Call) -> Completion:
     """A backend ends at its deadline by itself; here stands the net under one that does not."""
     net = asyncio.timeout(call.remaining + GRACE_S)
     try:
         async with net:
-            return await backend.complete(request, call)
+            return await work
     except TimeoutError:
         if net.expired():
             raise DeadlineExceeded("No answer came before the deadline.") from None

@@ -8,9 +8,11 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics import MetricWrapperBase
 
 from serving.backend import Attempt, Call, Trace
 from serving.errors import StepwellError
@@ -96,12 +98,43 @@ class Metrics:
             self._processes.close()
 
 
+M = TypeVar("M", bound=MetricWrapperBase)
+
+
+class _Family(Generic[M]):
+    """A metric whose labelled children are remembered: finding one takes longer than counting. The
+    labels are bounded, so are they.
+    """
+
+    def __init__(self, metric: M) -> None:
+        self._metric = metric
+        self._children: dict[tuple[str, ...], M] = {}
+
+    def labels(self, *values: str) -> M:
+        child = self._children.get(values)
+        if child is None:
+            child = self._children[values] = self._metric.labels(*values)
+        return child
+
+
+def _counter(
+    registry: CollectorRegistry, name: str, about: str, labels: Sequence[str]
+) -> _Family[Counter]:
+    return _Family(Counter(name, about, labels, registry=registry))
+
+
+def _histogram(
+    registry: CollectorRegistry, name: str, about: str, labels: Sequence[str]
+) -> _Family[Histogram]:
+    return _Family(Histogram(name, about, labels, buckets=SECONDS, registry=registry))
+
+
 class _RequestMetrics:
     """What a client sees."""
 
     def __init__(self, registry: CollectorRegistry, errors: frozenset[str]) -> None:
-        counter = partial(Counter, registry=registry)
-        histogram = partial(Histogram, buckets=SECONDS, registry=registry)
+        counter = partial(_counter, registry)
+        histogram = partial(_histogram, registry)
         self._errors = errors | {"client_gone"}
         self.answered = counter(
             "stepwell_requests",
@@ -128,7 +161,9 @@ class _RequestMetrics:
             "Requests by what the cache did: off, miss, exact, semantic.",
             ["state"],
         )
-        self._best_effort = counter("stepwell_best_effort", "Answers that passed at no tier.")
+        self._best_effort = Counter(
+            "stepwell_best_effort", "Answers that passed at no tier.", registry=registry
+        )
 
     def observe_stream_error(self, code: str) -> None:
         self._stream_errors.labels(code if code in self._errors else "other").inc()
@@ -145,8 +180,8 @@ class _AttemptMetrics:
     def __init__(
         self, registry: CollectorRegistry, errors: frozenset[str], tenants: Collection[str]
     ) -> None:
-        counter = partial(Counter, registry=registry)
-        histogram = partial(Histogram, buckets=SECONDS, registry=registry)
+        counter = partial(_counter, registry)
+        histogram = partial(_histogram, registry)
         self._tenants = frozenset(islice(dict.fromkeys(tenants), MAX_TENANTS))
         self._errors = errors
         self._judged = counter(
@@ -210,7 +245,7 @@ class _MoneyMetrics:
     """USD as floats, for graphs; the ledger has the exact sums."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        counter = partial(Counter, registry=registry)
+        counter = partial(_counter, registry)
         self._cost = counter(
             "stepwell_cost_usd",
             "Marginal cost of attempts with a known price, in USD.",
@@ -237,6 +272,8 @@ class _MoneyMetrics:
             self._unpriced.labels(attempt.tier).inc()
             return
         cost = float(attempt.cost_usd)
+        if not cost:
+            return
         self._cost.labels(attempt.tier, simulated).inc(cost)
         self._tenant_cost.labels(tenant, simulated).inc(cost)
 
