@@ -143,6 +143,8 @@ def _tasks(settings: Settings) -> Iterator[Finding]:
 
 
 def _service(settings: Settings, around: Surroundings) -> Iterator[Finding]:
+    if settings.runtime == "ray" and not around.installed("ray"):
+        yield _missing("ray", "runtime")
     if isinstance(around.storage, ConfigError):
         yield Finding("error", "storage", around.storage.message)
     elif around.storage == "postgresql" and not around.installed("asyncpg"):

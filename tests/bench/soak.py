@@ -35,7 +35,7 @@ BATCH = 300
 CONCURRENCY = 32
 EVERY_S = 1.0
 MIB = 2**20
-ROLE = re.compile(r"ServeReplica:stepwell:([\w.-]+)")
+ROLE = re.compile(r"ServeReplica:stepwell:([\w-]+)")
 Readings = dict[str, list[tuple[int, float]]]
 """Per replica: requests done by then, and resident MiB."""
 

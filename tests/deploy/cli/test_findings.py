@@ -33,7 +33,7 @@ def local(**backend: Any) -> dict[str, Any]:
 
 def findings(
     *tiers: dict[str, Any],
-    installed: tuple[str, ...] = ("anthropic", "asyncpg"),
+    installed: tuple[str, ...] = ("anthropic", "asyncpg", "ray"),
     secrets: tuple[str, ...] = ("ANTHROPIC_API_KEY",),
     gpu: bool = True,
     storage: str | ConfigError = "sqlite",
@@ -94,6 +94,14 @@ def test_a_gpu_is_missed_only_where_a_tier_would_need_one() -> None:
     elsewhere = local(base_url="http://gpu-box:9000/v1")
     assert ("warning", "tiers.local.backend") not in findings(elsewhere, gpu=False)
     assert not any("GPU" in m for m in findings({**MOCK, "price": GPU}, gpu=False).values())
+
+
+def test_the_ray_runtime_needs_ray() -> None:
+    assert errors(findings(MOCK, runtime="ray")) == []
+    ((where, message),) = errors(findings(MOCK, runtime="ray", installed=()))
+    assert where == "runtime"
+    assert "pip install 'stepwell[ray]'" in message
+    assert errors(findings(MOCK, runtime="inline", installed=())) == []
 
 
 def test_simulated_tiers_are_named() -> None:
