@@ -49,11 +49,8 @@ def serve_ray(settings: Settings, *, host: str | None = None, port: int | None =
             _deploy(serve, settings)
             stopped.wait()
     finally:
-        if joined:
-            serve.delete(APPLICATION)
-        else:
-            serve.shutdown()
-            ray.shutdown()
+        if ray.is_initialized():
+            _stop(ray, serve, joined=joined)
 
 
 def _everywhere(settings: Settings) -> Settings:
@@ -104,6 +101,18 @@ def _deploy(serve: Any, settings: Settings) -> None:
     structlog.get_logger("stepwell").info(
         "serving", host=settings.server.host, port=settings.server.port, runtime="ray"
     )
+
+
+def _stop(ray: Any, serve: Any, *, joined: bool) -> None:
+    """The application first: its gateways finish what they hold while HAProxy still stands before
+    them. Shutting all of Serve down at once would cut it.
+    """
+    try:
+        serve.delete(APPLICATION)
+    finally:
+        if not joined:
+            serve.shutdown()
+            ray.shutdown()
 
 
 @contextmanager

@@ -50,6 +50,13 @@ def _title(process: psutil.Process) -> str:
         return ""
 
 
+def _children(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
 @contextmanager
 def running(config: dict[str, Any], folder: Path, **ray: Any) -> Iterator[RayStack]:
     """The stack of `config`, its state under `folder`, on a free loopback port."""
@@ -74,7 +81,7 @@ def running(config: dict[str, Any], folder: Path, **ray: Any) -> Iterator[RaySta
         _wait(url, process, folder / "serve.log")
         yield RayStack(url, database, process.pid)
     finally:
-        children = psutil.Process(process.pid).children(recursive=True)
+        children = _children(process.pid)
         process.terminate()
         try:
             process.wait(60)

@@ -161,6 +161,7 @@ def test_a_client_that_leaves_mid_stream_stops_the_tier(stack: RayStack) -> None
 def test_a_gateway_killed_under_load_loses_only_what_it_held(stack: RayStack) -> None:
     """Its clients see a broken connection, which the SDK's retry answers; others see nothing."""
     stop = threading.Event()
+    began = int(time.time())
     lost: list[Exception] = []
     answered = 0
 
@@ -184,6 +185,14 @@ def test_a_gateway_killed_under_load_loses_only_what_it_held(stack: RayStack) ->
         answered = sum(w.result(60) for w in workers)
     assert lost == []
     assert answered > 50
+    # Of unbilled work a kill may cost the rows of one flush interval, and no more.
+    (ledger,) = stack.rows(
+        "SELECT count(*) AS n FROM attempts WHERE tier = 'large' AND outcome = 'accepted'"
+        " AND created_at >= ?",
+        began * 1_000_000,
+        wait=1,
+    )
+    assert ledger["n"] >= 0.9 * answered
     until = time.monotonic() + 30
     while len(stack.replicas("gateway")) < 2 and time.monotonic() < until:
         time.sleep(0.5)
