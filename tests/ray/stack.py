@@ -91,12 +91,17 @@ def running(config: dict[str, Any], folder: Path, **ray: Any) -> Iterator[RaySta
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Ready for a second: HAProxy is reloaded as replicas come up, and a connection that it takes
+    meanwhile may break off.
+    """
+    good = 0
     until = time.monotonic() + START_S
     while time.monotonic() < until and process.poll() is None:
         try:
-            if httpx2.get(f"{url}/ready").status_code == 200:
-                return
+            good = good + 1 if httpx2.get(f"{url}/ready").status_code == 200 else 0
         except httpx2.TransportError:
-            pass
+            good = 0
+        if good == 5:
+            return
         time.sleep(0.2)
     raise AssertionError(f"it does not serve: {log.read_text()[-2_000:]}")

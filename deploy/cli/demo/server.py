@@ -18,6 +18,7 @@ from serving.errors import StepwellError
 PORT_HINT = "choose another with --port or STEPWELL_PORT"
 READY_WITHIN_S = 60.0
 POLL_S = 0.05
+READY_TIMES = 5
 LOG_TAIL_LINES = 25
 EXTRA_DRAIN_S = 5.0  # what stopping takes beside draining
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  read from a config, not bound
@@ -68,7 +69,11 @@ def server(config: Path, *, host: str, port: int, drain_s: float, log: Path) -> 
 
 
 def _wait_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Ready several times in a row: HAProxy is reloaded as replicas come up, and a connection that
+    it takes meanwhile may break off.
+    """
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    good = 0
     until = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < until:
         if process.poll() is not None:
@@ -76,9 +81,12 @@ def _wait_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None
             raise ServerFailed(f"{ended} before it was ready\n{_tail(log)}")
         try:
             with direct.open(f"{url}/ready", timeout=2):
-                return
+                good += 1
         except (urllib.error.URLError, OSError):
-            time.sleep(POLL_S)
+            good = 0
+        if good == READY_TIMES:
+            return
+        time.sleep(POLL_S)
     raise ServerFailed(f"the server was not ready within {READY_WITHIN_S:.0f} s\n{_tail(log)}")
 
 
