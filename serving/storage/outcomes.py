@@ -67,10 +67,12 @@ async def export_outcomes(
     task: str | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
     """Comparisons made in [since, until), oldest first, each as one JSON line's object of the
-    outcomes format: `id`, `task`, `prompt` (null unless the task stores text), `tiers`.
+    outcomes format: `id`, `task`, `prompt` (null unless the task stores text), `tiers`. Those
+    that could not be compared are left out: the format has no place for a `correct` nobody knows.
     """
     table = outcomes.c
-    query = select(outcomes).order_by(table.created_at, table.id).limit(PAGE_ROWS)
+    query = select(outcomes).where(table.agreed.is_not(None))
+    query = query.order_by(table.created_at, table.id).limit(PAGE_ROWS)
     if since is not None:
         query = query.where(table.created_at >= since)
     if until is not None:

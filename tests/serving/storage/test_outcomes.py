@@ -47,10 +47,16 @@ async def test_the_export_is_in_the_outcomes_format(database: Database) -> None:
 async def test_the_same_request_may_be_compared_twice(database: Database) -> None:
     log = OutcomesLog(database)
     await log.add(Checked())
-    await log.add(Checked(prompt=None, agreed=None))
+    await log.add(Checked(prompt=None))
     found = await lines(database)
     assert len({line["id"] for line in found}) == 2
     assert [line["prompt"] for line in found] == ["Is it so?", None]
+
+
+async def test_what_could_not_be_compared_is_not_exported(database: Database) -> None:
+    log = OutcomesLog(database)
+    await log.add(Checked(agreed=None))
+    assert await lines(database) == []
 
 
 async def test_the_export_can_be_narrowed(database: Database) -> None:
