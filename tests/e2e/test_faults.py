@@ -1,6 +1,8 @@
 """What goes wrong, seen by a client, and what the ledger says was billed."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -10,6 +12,7 @@ import pytest
 from serving.settings.key_hash import digest
 from tests.e2e.configs import ladder, mock_tier
 from tests.e2e.stack import Stack, running
+from tests.serving.engines.openai_compatible.fake import answer, answers, serving
 
 QUESTION: list[Any] = [{"role": "user", "content": "How do I reset the password of my account?"}]
 KEY = "sw-test-key-0123456789-abcdefghijklmnop"
@@ -164,24 +167,50 @@ def test_a_bad_key_is_refused(stack: Stack) -> None:
         client.chat.completions.create(model="auto", messages=QUESTION)
 
 
-def test_a_regex_bomb_in_a_schema_neither_hangs_nor_passes(stack: Stack) -> None:
-    """RE2 runs in linear time: a pattern that hangs a backtracking engine just answers."""
-    bomb = {"kind": "regex", "pattern": "^(a+)+$", "mode": "full"}
-    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}
-    text = "a" * 5_000 + "!"
-    body = {
-        "model": "small",
-        "messages": [{"role": "user", "content": text}],
-        "response_format": {"type": "json_schema", "json_schema": {"name": "b", "schema": schema}},
-        "stepwell": {"validators": [bomb, {"kind": "json_schema", "schema": schema}]},
-    }
-    with httpx2.Client(timeout=10) as client:
-        response = client.post(
-            f"{stack.url}/v1/chat/completions",
-            json=body,
-            headers={"authorization": f"Bearer {KEY}"},
-        )
-    assert response.status_code in {200, 400}
+BOMB = "^(a+)+$"
+FUSE = "a" * 5_000 + "!"
+"""A backtracking engine needs 2^5000 steps to find that the one does not match the other."""
+
+REGEX = {"kind": "regex", "pattern": BOMB, "mode": "full"}
+BOMB_SCHEMA = {
+    "type": "object",
+    "properties": {"a": {"type": "string", "pattern": BOMB}},
+    "required": ["a"],
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "check"),
+    [
+        (FUSE, {"stepwell": {"validators": [REGEX]}}, "regex"),
+        (
+            json.dumps({"a": FUSE}),
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "b", "schema": BOMB_SCHEMA},
+                }
+            },
+            "json_schema",
+        ),
+    ],
+)
+def test_a_regex_bomb_neither_hangs_nor_passes(
+    tmp_path: Path, text: str, options: dict[str, Any], check: str
+) -> None:
+    """Patterns run in linear time, so a tier's answer to them is judged like any other."""
+    with serving() as upstream:
+        upstream.reply = answers(answer(text))
+        tier = {**mock_tier("only"), "backend": {"engine": "openai", "base_url": upstream.url}}
+        with running({"tiers": [tier]}, tmp_path) as stack:
+            asked = {"model": "auto", "messages": QUESTION, **options}
+            url = f"{stack.url}/v1/chat/completions"
+            response = httpx2.post(url, json=asked, timeout=5)
+            (row,) = stack.rows("SELECT * FROM attempts")
+    assert response.status_code == 200
+    assert check in response.headers["x-stepwell-best-effort"]
+    assert row["outcome"] == "best_effort"
+    assert row["cost"] > 0
 
 
 @pytest.mark.parametrize(
