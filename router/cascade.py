@@ -51,11 +51,6 @@ def next_step(state: State) -> Step:
     return step
 
 
-def calls_at_most(state: State) -> int:
-    """The bound on the calls that this plan can lead to."""
-    return sum(2 + t.retries for t in (*state.plan.climb, *state.plan.fallbacks))
-
-
 def _finished(state: State, answer: Answered) -> Step | None:
     """The end where the answer passes, or where nothing can replace it any more."""
     degraded = _degraded(state, answer.tier)

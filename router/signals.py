@@ -5,7 +5,6 @@ log-probability of the sequence, `1/T * sum(log p(token_t | before))`, so answer
 length compare; perplexity is `exp(-mean)`.
 """
 
-import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,10 +25,6 @@ class Signals:
     mean: float
     min_window: float
     tokens: int
-
-    @property
-    def perplexity(self) -> float:
-        return math.exp(-self.mean)
 
 
 class PrefixSignals:

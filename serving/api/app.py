@@ -86,15 +86,6 @@ def create_app(service: Service) -> FastAPI:
     return app
 
 
-def drain(app: FastAPI) -> None:
-    """From now on new requests are refused with 503 and `/ready` says so; those inside go on. For
-    a signal handler: returns at once.
-    """
-    desk = app.state.desk
-    assert isinstance(desk, Desk)
-    desk.doors.close()
-
-
 async def _on_error(request: Request, error: Exception) -> Response:
     return error_response(error, Exchange.of(request.scope))
 

@@ -6,7 +6,7 @@ from typing import get_args
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.cascade import MIN_CALL_S, calls_at_most, next_step
+from router.cascade import MIN_CALL_S, next_step
 from router.plan import Plan, PlannedTier
 from router.steps import (
     Aborted,
@@ -77,12 +77,14 @@ def outcomes_of(step: CallTier) -> st.SearchStrategy[Outcome]:
 def walk(data: st.DataObject, plan: Plan) -> tuple[State, list[tuple[State, Step]]]:
     """A whole run: the last state, and every state with the step that followed from it."""
     state, steps = State(plan, 0.0), []
+    # Each tier once, once more per retry, and once more where its stream had been cut short.
+    most = sum(2 + t.retries for t in (*plan.climb, *plan.fallbacks))
     while True:
         step = next_step(state)
         steps.append((state, step))
         if not isinstance(step, CallTier):
             return state, steps
-        assert len(steps) <= calls_at_most(state), "it does not end"
+        assert len(steps) <= most, "it does not end"
         outcome = data.draw(outcomes_of(step))
         spent = data.draw(st.floats(0, max(0.0, step.timeout_s)))
         state = state.after(outcome, state.now + step.wait_s + spent)

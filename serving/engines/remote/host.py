@@ -19,28 +19,23 @@ MAX_READY = 256
 
 
 class TierHost:
-    """Answers for `tiers` by their names. `running` is how many calls are in progress."""
+    """Answers for `tiers` by their names."""
 
     def __init__(self, tiers: Mapping[str, Backend]) -> None:
         self._tiers = dict(tiers)
-        self.running = 0
 
     async def complete(self, tier: str, asked: Asked) -> Reply:
         request, call = unpack(asked)
-        self.running += 1
         try:
             completion = await self._tiers[tier].complete(request, call)
         except Exception as error:
             return Ended(notes_of(call), _told(error, tier))
-        finally:
-            self.running -= 1
         return Answered(completion, notes_of(call))
 
     async def stream(self, tier: str, asked: Asked) -> AsyncGenerator[Batch, None]:
         """Chunks that are ready together cross together; none waits for another."""
         request, call = unpack(asked)
         ready: asyncio.Queue[Chunk | Ended] = asyncio.Queue(MAX_READY)
-        self.running += 1
         pump = asyncio.create_task(_pump(tier, self._tiers[tier], request, call, ready))
         item: Chunk | Ended | None = None
         try:
@@ -57,7 +52,6 @@ class TierHost:
         finally:
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
-            self.running -= 1
         yield item
 
 

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 import uvicorn
 
-from serving.api.app import create_app, drain
+from serving.api.app import create_app
 from tests.serving.api.scripted import Scripted
 from tests.serving.api.server import chat, service, serving
 
@@ -35,7 +35,7 @@ async def test_draining_refuses_the_new_and_finishes_the_old() -> None:
     async with serving(backend) as server:
         old = asyncio.create_task(server.post(json=chat(stream=True)))
         await backend.started.wait()
-        drain(server.app)
+        server.app.state.desk.doors.close()
         new = await server.post(json=chat())
         hold.set()
         finished = await old

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 
 from serving.api import ops
-from serving.api.app import drain
 from tests.serving.api.scripted import Scripted
 from tests.serving.api.server import KEY, chat, serving
 from tests.serving.api.test_auth import key
@@ -56,7 +55,7 @@ async def test_a_check_that_hangs_is_cut(monkeypatch: object) -> None:
 
 async def test_draining_is_not_ready_but_alive() -> None:
     async with serving(Scripted()) as server:
-        drain(server.app)
+        server.app.state.desk.doors.close()
         ready = await server.get("/ready")
         assert (await server.get("/health")).status_code == 200
         assert (await server.get("/metrics")).status_code == 200

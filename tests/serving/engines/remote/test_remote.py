@@ -130,10 +130,9 @@ async def drained(backend: HandleBackend, call: Call) -> None:
         pass
 
 
-def behind(tier: Tier) -> tuple[HandleBackend, Wire, TierHost]:
-    host = TierHost({"t": tier})
-    wire = Wire(host)
-    return HandleBackend(wire, "t"), wire, host
+def behind(tier: Tier) -> tuple[HandleBackend, Wire]:
+    wire = Wire(TierHost({"t": tier}))
+    return HandleBackend(wire, "t"), wire
 
 
 async def test_what_is_asked_arrives_as_it_left() -> None:
@@ -145,18 +144,17 @@ async def test_what_is_asked_arrives_as_it_left() -> None:
 
 async def test_an_answer_comes_back_with_its_notes() -> None:
     tier = Tier()
-    backend, _, host = behind(tier)
+    backend, _ = behind(tier)
     call = make_call()
     assert await backend.complete(REQUEST, call) == ANSWER
     assert call.trace.dropped == ["seed"]
     assert [d.stage for d in call.trace.decisions] == ["tier"]
     assert tier.seen[0].wire() == REQUEST.wire()
-    assert host.running == 0
 
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_an_error_comes_back_as_itself(streamed: bool) -> None:
-    backend, _, host = behind(Tier(TierQueueFull("slow down", retry_after=3, param="x")))
+    backend, _ = behind(Tier(TierQueueFull("slow down", retry_after=3, param="x")))
     call = make_call()
     asking = drained(backend, call) if streamed else backend.complete(REQUEST, call)
     with pytest.raises(TierQueueFull) as caught:
@@ -167,11 +165,10 @@ async def test_an_error_comes_back_as_itself(streamed: bool) -> None:
         "x",
     )
     assert call.trace.dropped == ["seed"]
-    assert host.running == 0
 
 
 async def test_what_nobody_foresaw_is_a_fault_of_the_tier() -> None:
-    backend, _, _ = behind(Tier(RuntimeError("the prompt")))
+    backend, _ = behind(Tier(RuntimeError("the prompt")))
     with pytest.raises(TierUnavailable) as caught:
         await backend.complete(REQUEST, make_call())
     assert "the prompt" not in caught.value.message
@@ -182,7 +179,7 @@ async def test_what_nobody_foresaw_is_a_fault_of_the_tier() -> None:
 
 async def test_chunks_that_are_ready_together_cross_together() -> None:
     gate = asyncio.Event()
-    backend, wire, _ = behind(Tier(gate=gate))
+    backend, wire = behind(Tier(gate=gate))
     seen: list[Chunk] = []
     async with aclosing(backend.stream(REQUEST, make_call())) as chunks:
         seen += [await anext(chunks), await anext(chunks)]
@@ -195,13 +192,12 @@ async def test_chunks_that_are_ready_together_cross_together() -> None:
 
 async def test_leaving_a_stream_stops_the_tier() -> None:
     tier = Tier(gate=asyncio.Event())
-    backend, _, host = behind(tier)
+    backend, _ = behind(tier)
     async with aclosing(backend.stream(REQUEST, make_call())) as chunks:
         await anext(chunks)
-        assert host.running == 1
+        assert tier.closed == 0
     await asyncio.sleep(0.01)
     assert tier.closed == 1
-    assert host.running == 0
 
 
 async def test_a_full_queue_and_a_dead_replica_have_their_errors() -> None:
@@ -215,7 +211,7 @@ async def test_a_full_queue_and_a_dead_replica_have_their_errors() -> None:
         (BackPressureError(), TierQueueFull),
         (ActorDiedError(), TierUnavailable),
     ):
-        _, wire, _ = behind(Tier())
+        _, wire = behind(Tier())
         wire.raises = raised
         backend = HandleBackend(wire, "t")
         with pytest.raises(expected) as caught:
@@ -226,7 +222,7 @@ async def test_a_full_queue_and_a_dead_replica_have_their_errors() -> None:
 
 
 async def test_a_stream_without_an_end_broke_off() -> None:
-    backend, wire, _ = behind(Tier())
+    backend, wire = behind(Tier())
     wire.raises = StopAsyncIteration()
     backend = HandleBackend(wire, "t")
     with pytest.raises(TierProtocolError):
