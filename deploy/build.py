@@ -86,12 +86,11 @@ def _backend(
     audits = AuditLog(database)
     if settings.mode == "observe":
         baseline = settings.baseline_tier.name
-        observe = Observe(rungs, baseline=baseline, tasks=tasks, aliases=settings.aliases)
+        observe = Observe(rungs, baseline=baseline, tasks=tasks)
         return Classified(Audited(observe, tasks=tasks, log=audits), TaskClassifier(settings))
-    checker = _spot_checker(settings, rungs, database, stack)
-    cascade = CascadeBackend(
-        rungs, tasks=tasks, aliases=settings.aliases, on_accepted=checker.offer
-    )
+    planner = Planner(rungs)
+    checker = _spot_checker(settings, rungs, planner, database, stack)
+    cascade = CascadeBackend(rungs, tasks=tasks, planner=planner, on_accepted=checker.offer)
     audited = Audited(cascade, tasks=tasks, log=audits)
     cached = ExactCached(
         audited, tasks=tasks, ledger=ledger, settings=settings.cache, evictions=evictions
@@ -152,11 +151,15 @@ def _rung(tier: TierSettings, adapter: Adapter, card: RateCard, ledger: Ledger) 
 
 
 def _spot_checker(
-    settings: Settings, rungs: list[Rung], database: Database, stack: AsyncExitStack
+    settings: Settings,
+    rungs: list[Rung],
+    planner: Planner,
+    database: Database,
+    stack: AsyncExitStack,
 ) -> SpotChecker:
     checker = SpotChecker(
         rungs,
-        planner=Planner(rungs, settings.aliases),
+        planner=planner,
         settings=settings.spot_checks,
         log=OutcomesLog(database),
         spent_today=lambda: spent_today(database, kind="spot_check"),

@@ -4,7 +4,7 @@ It loops over `next_step` and decides nothing itself.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -36,12 +36,11 @@ class CascadeBackend:
         rungs: Sequence[Rung],
         *,
         tasks: Tasks,
-        aliases: Mapping[str, str] | None = None,
         on_accepted: OnAccepted | None = None,
         planner: Planning | None = None,
     ) -> None:
         self._rungs = {rung.name: rung for rung in rungs}
-        self._planner = planner or Planner(rungs, aliases)
+        self._planner = planner or Planner(rungs)
         self._tasks = tasks
         self._on_accepted = on_accepted
 

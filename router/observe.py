@@ -2,7 +2,7 @@
 instrument before it changes anything.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from router.live import CascadeBackend, Tasks
 from router.plan import Plan, PlannedTier, Planning
@@ -56,10 +56,9 @@ class Observe:
         *,
         baseline: str,
         tasks: Tasks,
-        aliases: Mapping[str, str] | None = None,
     ) -> None:
         rung = next(r for r in rungs if r.name == baseline)
-        planner = ObservePlanner(rung, Planner(rungs, aliases))
+        planner = ObservePlanner(rung, Planner(rungs))
         self._cascade = CascadeBackend([rung], tasks=tasks, planner=planner)
 
     async def complete(self, request: ChatRequest, call: Call) -> Completion:

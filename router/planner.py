@@ -3,7 +3,7 @@
 Pure: a plan follows from the request, the call, the task and the rungs alone. The cascade walks it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from router.gate import GATE_OFF, NO_GATE, NO_LOGPROBS, gate_for
@@ -42,13 +42,12 @@ class _Ceiling:
 
 
 class Planner:
-    """`rungs` are cheapest first; `aliases` map model names that clients send to `auto` or a tier.
+    """`rungs` are cheapest first. Aliases are resolved before a request comes here.
     Rates are read once: prices are taken as linear in tokens.
     """
 
-    def __init__(self, rungs: Sequence[Rung], aliases: Mapping[str, str] | None = None) -> None:
+    def __init__(self, rungs: Sequence[Rung]) -> None:
         self._rungs = tuple(rungs)
-        self._aliases = dict(aliases or {})
         self._ranks = {rung.name: rank for rank, rung in enumerate(self._rungs)}
         self._rates = tuple(_rate(rung) for rung in self._rungs)
         reasons = (LAST_TIER, GATE_OFF, NO_GATE, NO_LOGPROBS, ASKED_BY_NAME)
@@ -62,7 +61,7 @@ class Planner:
         """`NotFound` for an unknown model; `Forbidden` for a tier by name above what is allowed;
         `InvalidRequest` where no allowed tier can answer.
         """
-        model = self._aliases.get(request.model, request.model)
+        model = request.model
         if model == AUTO:
             return self._automatic(request, call, task)
         if model not in self._ranks:

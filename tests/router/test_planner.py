@@ -32,7 +32,7 @@ def plan(
     call: Call | None = None,
     rungs: Sequence[Rung] | None = None,
 ) -> Plan:
-    planner = Planner(rungs or three(), {"gpt-4o": "auto", "claude": "top"})
+    planner = Planner(rungs or three())
     return planner.plan(request or make_request(), call or make_call(), task or make_task())
 
 
@@ -146,14 +146,10 @@ def test_a_prompt_that_does_not_fit_goes_to_a_tier_with_room() -> None:
 
 
 def test_a_tier_asked_for_by_name_answers_alone_and_ungated() -> None:
-    for model, tier in (("large", "large"), ("claude", "top")):
-        found = plan(make_request(model=model))
+    for tier in ("large", "top"):
+        found = plan(make_request(model=tier))
         assert climb(found) == [tier]
         assert (found.gated, found.climb[0].gate, found.reason) == (False, None, ASKED_BY_NAME)
-
-
-def test_an_alias_may_mean_the_cascade() -> None:
-    assert climb(plan(make_request(model="gpt-4o"))) == ["small", "large", "top"]
 
 
 def test_a_name_holds_against_the_tasks_cap_but_not_against_the_keys() -> None:
