@@ -8,12 +8,13 @@ import uvicorn
 import uvloop
 
 from deploy.build import opened
+from deploy.ports import listen
 from serving.api.app import create_app
 from serving.errors import ConfigError
 from serving.settings.root import Settings
 from serving.telemetry.logs import configure
 
-BACKLOG = 2_048
+HINT = "choose another with server.port or --port"
 
 
 def serve_inline(settings: Settings, *, host: str | None = None, port: int | None = None) -> None:
@@ -33,7 +34,7 @@ async def serve(
     setting `server.should_exit` ends it. `ConfigError` where it cannot listen.
     """
     settings = listening_at(settings, host, port)
-    with listen(settings.server.host, settings.server.port) as listener:
+    with listen(settings.server.host, settings.server.port, hint=HINT) as listener:
         async with opened(settings) as service:
             _calm_the_collector()
             config = uvicorn.Config(
@@ -79,19 +80,3 @@ def listening_at(settings: Settings, host: str | None, port: int | None) -> Sett
         return Settings.model_validate({**vars(settings), "server": server})
     except ValueError as error:
         raise ConfigError(f"--host: {error}") from None
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; `ConfigError` where it cannot."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With its protocol named, so that the loop turns off the delaying of small writes.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ConfigError(f"server: cannot listen on {host}:{port}: {error.strerror}") from None
-    listener.listen(BACKLOG)
-    listener.setblocking(False)
-    return listener

@@ -30,8 +30,8 @@ def emulator(
     """
     import uvicorn  # noqa: PLC0415
 
-    from deploy.cli.ports import claim  # noqa: PLC0415
     from deploy.paths import default_config  # noqa: PLC0415
+    from deploy.ports import listen  # noqa: PLC0415
     from serving.hosted.emulator.app import create_emulator  # noqa: PLC0415
     from serving.settings.load import load_settings  # noqa: PLC0415
 
@@ -41,14 +41,13 @@ def emulator(
         app = create_emulator(models, faults=_faults(fault or []), seed=seed)
     except ValueError as wrong:
         raise typer.BadParameter(str(wrong), param_hint="--fault") from None
-    port = claim(host, port, hint="choose another with --port")
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    typer.echo(f"Emulating {', '.join(models)} on {url} (simulated).")
-    typer.echo(f"Use it with ANTHROPIC_BASE_URL={url} and any ANTHROPIC_API_KEY.")
-    settings = uvicorn.Config(
-        app, host=host, port=port, lifespan="off", log_config=None, server_header=False
-    )
-    uvicorn.Server(settings).run()
+    with listen(host, port, hint="choose another with --port") as listener:
+        port = listener.getsockname()[1]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        typer.echo(f"Emulating {', '.join(models)} on {url} (simulated).")
+        typer.echo(f"Use it with ANTHROPIC_BASE_URL={url} and any ANTHROPIC_API_KEY.")
+        settings = uvicorn.Config(app, lifespan="off", log_config=None, server_header=False)
+        uvicorn.Server(settings).run(sockets=[listener])
 
 
 def _models(settings: "Settings", config: Path) -> "dict[str, Backend]":

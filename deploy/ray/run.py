@@ -11,8 +11,9 @@ from typing import Any
 
 import structlog
 
-from deploy.inline import listen, listening_at
+from deploy.inline import HINT, listening_at
 from deploy.paths import METRICS_DIR, data_dir, database_url
+from deploy.ports import claim
 from serving.errors import ConfigError
 from serving.settings.root import Settings
 from serving.storage.database import Database
@@ -35,7 +36,9 @@ def serve_ray(settings: Settings, *, host: str | None = None, port: int | None =
     """Serves until SIGINT or SIGTERM, then drains. `ConfigError` where it cannot start."""
     configure(settings.log)
     settings = _everywhere(listening_at(settings, host, port))
-    listen(settings.server.host, settings.server.port).close()  # says now what HAProxy would later
+    claim(
+        settings.server.host, settings.server.port, hint=HINT
+    )  # says now what HAProxy would later
     asyncio.run(_migrate(settings))
     os.environ["STEPWELL_DATA_DIR"] = str(data_dir())  # replicas work in other folders
     MetricsDirectory(data_dir() / METRICS_DIR).clear()

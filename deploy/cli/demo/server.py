@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.cli.ports import claim
+from deploy.ports import claim
 from serving.errors import StepwellError
 
 PORT_HINT = "choose another with --port or STEPWELL_PORT"

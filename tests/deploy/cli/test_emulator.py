@@ -31,7 +31,7 @@ def emulating(*options: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
 
 
 def ask(url: str) -> anthropic.types.Message:
-    with anthropic.Anthropic(base_url=url, api_key="any", max_retries=20, timeout=20) as client:
+    with anthropic.Anthropic(base_url=url, api_key="any", max_retries=0, timeout=20) as client:
         return client.messages.create(
             model="claude-sonnet-5-5",
             max_tokens=2_000,

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from deploy.cli.main import app
-from deploy.cli.ports import claim
+from deploy.ports import claim
 from tests.e2e.configs import ladder
 
 BODY = {"model": "small", "messages": [{"role": "user", "content": "Where is my order?"}]}

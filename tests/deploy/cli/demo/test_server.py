@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from deploy.cli.demo.server import ServerFailed, server
-from deploy.cli.ports import claim
+from deploy.ports import claim
 from serving.errors import ConfigError
 from tests.e2e.configs import ladder
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from deploy.cli.ports import claim
+from deploy.ports import claim
 from serving.errors import ConfigError
 
 
