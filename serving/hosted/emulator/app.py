@@ -1,169 +1,119 @@
 """The emulated API as an ASGI app."""
 
 import secrets
-import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import aclosing
-from uuid import uuid4
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from decimal import Decimal
 
 from starlette.applications import Starlette
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from serving.backend import Backend
-from serving.errors import InvalidRequest, TierError
-from serving.hosted.emulator.answer import Job
+from serving.hosted.emulator import control
+from serving.hosted.emulator.batches.routes import BatchRoutes
+from serving.hosted.emulator.batches.shape import MAX_BYTES
+from serving.hosted.emulator.billing.account import KEPT, Account
+from serving.hosted.emulator.clock import Clock
 from serving.hosted.emulator.core import Core
-from serving.hosted.emulator.errors import ApiError, from_backend
-from serving.hosted.emulator.exchange import Exchange, header_map, read_body, while_connected
-from serving.hosted.emulator.faults import HEADER, Faults, before, within
+from serving.hosted.emulator.endpoint import Endpoint
+from serving.hosted.emulator.faults import Faults
 from serving.hosted.emulator.limits import RateLimits
-from serving.hosted.emulator.model_list import model_info, model_page
-from serving.hosted.emulator.prompt_cache import PromptCache
-from serving.hosted.emulator.render import sse, whole
+from serving.hosted.emulator.messages import count_tokens, messages, models, nothing
 from serving.hosted.models import catalog
-from serving.settings.tiers import EmulatorFault
+from serving.settings.emulator import EmulatorBatches
+
+CONTROL_BYTES = 10_000
+
+
+class Emulator:
+    """The app, with the `account` of what it billed and the `clock` that it goes by. Its lifespan
+    ends the work on batches; a server without lifespans calls `aclose`.
+    """
+
+    def __init__(self, core: Core, batches: EmulatorBatches, seed: int) -> None:
+        self.account, self.clock = core.account, core.clock
+        self._app = Starlette(routes=_routes(core, batches, seed), lifespan=self._lifespan)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def aclose(self) -> None:
+        await self.clock.aclose()
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await self.aclose()
 
 
 def create_emulator(
     answer: Mapping[str, Backend],
     *,
+    batch_answer: Mapping[str, Backend] | None = None,
     keys: Collection[str] | None = None,
     faults: Mapping[str, float] | None = None,
+    batches: EmulatorBatches | None = None,
     seed: int = 0,
     secret: bytes | None = None,
     requests_per_minute: int = 1_000_000,
     tokens_per_minute: int = 1_000_000_000,
-    clock: Callable[[], float] = time.monotonic,
-) -> ASGIApp:
-    """An app that answers for the models that `answer` maps to backends.
+    spend_limit: Decimal | None = None,
+    keep_bills: int | None = KEPT,
+    clock: Clock | None = None,
+) -> Emulator:
+    """An app that answers for the models that `answer` maps to backends, and in batches from
+    those of `batch_answer`, by default the same.
 
     `keys`: the API keys it accepts, None for any non-empty one; each key is a workspace with a
     prompt cache of its own. `faults`: shares of requests by kind of fault, drawn from `seed`.
-    `secret` signs thinking blocks (default: a fresh one, so that blocks die with the app).
-    `clock` counts the seconds of cache lifetimes and rate limits.
+    `batches`: how batches are worked off. `secret` signs thinking blocks (default: a fresh one, so
+    that blocks die with the app). `spend_limit`: USD beyond which a workspace gets no answer.
+    `keep_bills`: how many single bills the account keeps, None for all. `clock`: by default one
+    that cannot be moved.
     """
+    clock = clock or Clock()
     core = Core(
         answer,
         catalog(),
+        batch_answer=batch_answer or answer,
         keys=keys,
         secret=secret or secrets.token_bytes(32),
-        cache=PromptCache(clock),
-        limits=RateLimits(clock, requests_per_minute, tokens_per_minute),
+        clock=clock,
+        account=Account(keep_bills),
+        limits=RateLimits(clock, clock.date, requests_per_minute, tokens_per_minute),
         faults=Faults(faults or {}, seed),
+        spend_limit=spend_limit,
     )
-    return Starlette(
-        routes=[
-            Route("/v1/messages", _Endpoint(core, messages, "POST")),
-            Route("/v1/messages/count_tokens", _Endpoint(core, count_tokens, "POST")),
-            Route("/v1/models", _Endpoint(core, models, "GET")),
-            Route("/v1/models/{model}", _Endpoint(core, models, "GET")),
-            Route("/{path:path}", _Endpoint(core, nothing, None)),
-        ]
-    )
+    return Emulator(core, batches or EmulatorBatches(), seed)
 
 
-class _Endpoint:
-    """Reads the body, answers, and turns every failure into an error body."""
-
-    def __init__(
-        self,
-        core: Core,
-        answer: Callable[[Core, Exchange], Awaitable[None]],
-        method: str | None,
-    ) -> None:
-        self._core, self._answer, self._method = core, answer, method
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(header_map(scope), scope.get("path_params", {}), send)
-        exchange.out["request-id"] = f"req_{uuid4().hex[:24]}"
-        exchange.out["anthropic-organization-id"] = "emulator"
-        if self._method not in {None, scope["method"]}:
-            await exchange.fail(ApiError(405, "Method Not Allowed"))
-            return
-        try:
-            body = await read_body(exchange.headers, receive)
-        except ApiError as error:
-            await exchange.fail(error)
-            return
-        if body is not None:
-            exchange.body = body
-            await while_connected(receive, self._guarded(exchange))
-
-    async def _guarded(self, exchange: Exchange) -> None:
-        try:
-            exchange.workspace = self._core.workspace(exchange.headers)
-            exchange.out["anthropic-workspace-id"] = f"wrkspc_{exchange.workspace}"
-            exchange.version = self._core.version(exchange.headers)
-            await self._answer(self._core, exchange)
-        except ApiError as error:
-            await exchange.fail(error)
-        except (TierError, InvalidRequest) as error:
-            await exchange.fail(from_backend(error))
-
-
-async def messages(core: Core, exchange: Exchange) -> None:
-    """`POST /v1/messages`."""
-    core.limits.admit(exchange.workspace)
-    request_id = exchange.out["request-id"]
-    job = core.job(exchange.body, exchange.version, exchange.workspace, request_id)
-    fault = core.faults.draw(exchange.headers.get(HEADER))
-    await before(fault)
-    exchange.out |= core.limits.headers(exchange.workspace)
-    if job.request.stream:
-        await _stream(core, job, fault, exchange)
-    else:
-        await _whole(core, job, fault, exchange)
-
-
-async def count_tokens(core: Core, exchange: Exchange) -> None:
-    """`POST /v1/messages/count_tokens`."""
-    core.limits.admit(exchange.workspace)
-    await exchange.json(200, core.count_tokens(exchange.body))
-
-
-async def models(core: Core, exchange: Exchange) -> None:
-    """`GET /v1/models`, and one of them by its id."""
-    known = core.models
-    wanted = exchange.path.get("model")
-    if wanted is None:
-        await exchange.json(200, model_page(known))
-    elif wanted in known:
-        await exchange.json(200, model_info(wanted, known[wanted]))
-    else:
-        raise ApiError(404, f"model: {wanted}")
-
-
-async def nothing(core: Core, exchange: Exchange) -> None:  # noqa: ARG001 - every endpoint's shape
-    raise ApiError(404, "Not found")
-
-
-async def _whole(core: Core, job: Job, fault: EmulatorFault | None, exchange: Exchange) -> None:
-    if fault == "overloaded_midstream":  # without a stream there is no midst
-        raise ApiError(529, "Overloaded")
-    async with aclosing(core.events(job)) as events:
-        message = await whole(within("slow" if fault == "slow" else None, events))
-    if fault in {"malformed", "truncated"}:
-        await exchange.start(200, "application/json")
-        await exchange.write(b'{"id": "msg_broken", "type": "mess', more=False)
-    else:
-        await exchange.json(200, message)
-
-
-async def _stream(core: Core, job: Job, fault: EmulatorFault | None, exchange: Exchange) -> None:
-    """Errors before the first event are HTTP errors; later ones are error events."""
-    async with aclosing(core.events(job)) as source, aclosing(within(fault, source)) as events:
-        first = await anext(events)
-        exchange.out["cache-control"] = "no-cache"
-        await exchange.start(200, "text/event-stream; charset=utf-8")
-        await exchange.write(sse(first))
-        if fault == "malformed":
-            broken = b'event: content_block_delta\ndata: {"type": "content_bl\n\n'
-            await exchange.write(broken, more=False)
-            return
-        try:
-            async for event in events:
-                await exchange.write(sse(event))
-        except (TierError, InvalidRequest) as error:
-            await exchange.write(sse(from_backend(error).body(exchange.out["request-id"])))
-        await exchange.write(b"", more=False)
+def _routes(core: Core, rules: EmulatorBatches, seed: int) -> list[Route]:
+    batches = BatchRoutes(core, rules, seed)
+    one = "/v1/messages/batches/{id}"
+    own = {
+        "/emulator/clock": {"GET": control.show_clock, "POST": control.move_clock},
+        "/emulator/account": {"GET": control.show_account},
+        "/emulator/account/requests": {"GET": control.show_bills},
+        "/emulator/account/requests/{id}": {"GET": control.show_bill},
+    }
+    collection = {"POST": batches.create, "GET": batches.listing}
+    member = {"GET": batches.retrieve, "DELETE": batches.delete}
+    anything = dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"), nothing)
+    return [
+        Route("/v1/messages", Endpoint(core, {"POST": messages})),
+        Route("/v1/messages/count_tokens", Endpoint(core, {"POST": count_tokens})),
+        Route("/v1/messages/batches", Endpoint(core, collection, most=MAX_BYTES)),
+        Route(one, Endpoint(core, member)),
+        Route(f"{one}/cancel", Endpoint(core, {"POST": batches.cancel})),
+        Route(f"{one}/results", Endpoint(core, {"GET": batches.results})),
+        Route("/v1/models", Endpoint(core, {"GET": models})),
+        Route("/v1/models/{model}", Endpoint(core, {"GET": models})),
+        *(
+            Route(path, Endpoint(core, a, most=CONTROL_BYTES, open_to_all=True))
+            for path, a in own.items()
+        ),
+        Route("/{path:path}", Endpoint(core, anything)),
+    ]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from cachetools import LRUCache
 
@@ -21,10 +21,19 @@ class _Window:
 
 
 class RateLimits:
-    """Fixed windows of a minute. `clock` counts seconds. Cache reads do not count as input."""
+    """Fixed windows of a minute. `clock` counts seconds, `date` gives the date of such a moment.
+    Cache reads do not count as input.
+    """
 
-    def __init__(self, clock: Callable[[], float], requests: int, tokens: int) -> None:
-        self._clock, self._requests, self._tokens = clock, requests, tokens
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        date: Callable[[float], datetime],
+        requests: int,
+        tokens: int,
+    ) -> None:
+        self._clock, self._date = clock, date
+        self._requests, self._tokens = requests, tokens
         self._windows: LRUCache[str, _Window] = LRUCache(10_000)
 
     def admit(self, workspace: str) -> None:
@@ -44,8 +53,7 @@ class RateLimits:
 
     def headers(self, workspace: str) -> dict[str, str]:
         window = self._window(workspace)
-        left = window.started + WINDOW_S - self._clock()
-        reset = (datetime.now(UTC) + timedelta(seconds=left)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        reset = self._date(window.started + WINDOW_S).strftime("%Y-%m-%dT%H:%M:%SZ")
         found = {
             "requests": (self._requests, window.requests),
             "tokens": (self._tokens, window.input_tokens + window.output_tokens),

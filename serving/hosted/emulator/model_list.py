@@ -1,7 +1,9 @@
 """`GET /v1/models` and `GET /v1/models/{id}`: what the emulated models can do."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from serving.hosted.emulator.paging import envelope, page
 from serving.hosted.models import EFFORTS, ModelAbility
 
 CREATED = "2026-01-01T00:00:00Z"
@@ -23,7 +25,7 @@ def model_info(model: str, ability: ModelAbility) -> dict[str, Any]:
         "max_input_tokens": ability.context,
         "max_tokens": ability.max_output,
         "capabilities": {
-            "batch": _supported(False),
+            "batch": _supported(True),
             "citations": _supported(False),
             "code_execution": _supported(False),
             "context_management": {"supported": False},
@@ -47,15 +49,12 @@ def model_info(model: str, ability: ModelAbility) -> dict[str, Any]:
     }
 
 
-def model_page(models: dict[str, ModelAbility]) -> dict[str, Any]:
-    """All models on one page."""
-    ids = list(models)
-    return {
-        "data": [model_info(model, ability) for model, ability in models.items()],
-        "has_more": False,
-        "first_id": ids[0] if ids else None,
-        "last_id": ids[-1] if ids else None,
-    }
+def model_page(models: Mapping[str, ModelAbility], query: Mapping[str, str]) -> dict[str, Any]:
+    """A page of the list. All emulated models are active, so another `lifecycle` has none."""
+    wanted = query.get("lifecycle[]", query.get("lifecycle", "active"))
+    ids = list(models) if wanted == "active" else []
+    shown, more = page(ids, query)
+    return envelope([model_info(model, models[model]) for model in shown], more=more)
 
 
 def _supported(yes: bool) -> dict[str, bool]:

@@ -28,7 +28,7 @@ class EmulatorServer:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             self._app,
-            lifespan="off",
+            lifespan="auto",
             log_config=None,
             access_log=False,
             server_header=False,

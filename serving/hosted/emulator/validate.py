@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from serving.hosted.emulator.errors import from_validation, invalid
+from serving.hosted.emulator.positions import UNCACHEABLE
 from serving.hosted.emulator.schema_check import check_schema
 from serving.hosted.emulator.sequence import check_messages, check_text
 from serving.hosted.emulator.thinking import check_thinking
@@ -49,7 +50,15 @@ def check_request(request: MessagesRequest, ability: ModelAbility) -> None:
     for i, stop in enumerate(request.stop_sequences):
         if not stop.strip():
             raise invalid(f"stop_sequences.{i}: each stop sequence must contain non-whitespace")
-    check_prompt(request, ability, request.max_tokens or None)
+    check_prompt(request, ability, request.max_tokens)
+
+
+def check_batched(request: MessagesRequest) -> None:
+    """What a request of a batch must not ask for."""
+    if request.stream:
+        raise invalid("stream: streaming is not supported in message batches")
+    if request.max_tokens == 0:
+        raise invalid("max_tokens: 0 is not supported in message batches")
 
 
 def check_prompt(prompt: Prompt, ability: ModelAbility, max_tokens: int | None = None) -> None:
@@ -125,6 +134,19 @@ def _check_breakpoints(prompt: Prompt) -> None:
                 " ttl='5m' cache_control block. Blocks are processed in the order `tools`,"
                 " `system`, `messages`."
             )
+    if prompt.cache_control is not None:
+        _check_automatic(prompt, prompt.cache_control)
+
+
+def _check_automatic(prompt: Prompt, control: CacheControl) -> None:
+    """Automatic caching marks the last block; a mark that stands there already must agree."""
+    blocks = [b for m in prompt.messages for b in m.content]
+    marked = [getattr(b, "cache_control", None) for b in blocks if b.type not in UNCACHEABLE]
+    if marked and marked[-1] is not None and marked[-1].ttl != control.ttl:
+        raise invalid(
+            f"cache_control.ttl: {control.ttl} contradicts the cache_control of the last block,"
+            f" which has {marked[-1].ttl}"
+        )
 
 
 def _controls(prompt: Prompt) -> list[tuple[str, CacheControl | None]]:

@@ -231,7 +231,7 @@ class MessagesRequest(Prompt):
     stop_sequences: list[str] = Field(default_factory=list)
     metadata: Metadata | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
-    inference_geo: str | None = None
+    inference_geo: Literal["us", "global"] | None = None
     diagnostics: Diagnostics | None = None
 
 

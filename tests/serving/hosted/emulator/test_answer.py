@@ -4,11 +4,12 @@ from typing import Any
 import pytest
 
 from serving.errors import TierUnavailable
-from serving.hosted.emulator.answer import Event, Job, events
+from serving.hosted.emulator.answer import Answer, Job
 from serving.hosted.emulator.prompt_cache import CachePlan
 from serving.hosted.emulator.render import sse, whole
 from serving.hosted.emulator.thinking import Thinking
 from serving.hosted.emulator.wire import MessagesRequest
+from serving.hosted.emulator.writer import Event
 from serving.hosted.models import catalog
 from tests.serving.hosted.fakes import OPUS, Scripted, answer, call, tool_answer
 
@@ -31,11 +32,11 @@ def job(
 
 
 async def made(found: Job) -> tuple[list[Event], dict[str, Any]]:
-    listed = [event async for event in events(found)]
+    listed = [event async for part in Answer(found).parts() for event in part]
 
     async def again() -> Any:
         for event in listed:
-            yield event
+            yield [event]
 
     return listed, await whole(again())
 

@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from serving.hosted.emulator.errors import ApiError
-from serving.hosted.emulator.faults import KINDS, Faults, before
+from serving.hosted.emulator.faults import KINDS, STOPS, Faults, before, forced_stop
 
 
 def test_shares_are_drawn_repeatably() -> None:
@@ -26,7 +26,10 @@ def test_the_header_comes_first_and_must_be_known() -> None:
         faults.draw("earthquake")
 
 
-@pytest.mark.parametrize("shares", [{"earthquake": 0.1}, {"529": 0.6, "429": 0.6}])
+@pytest.mark.parametrize(
+    "shares",
+    [{"earthquake": 0.1}, {"529": 0.6, "429": 0.6}, {"529": -0.5, "429": 0.5}, {"529": 1.5}],
+)
 def test_shares_that_make_no_sense(shares: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="fault"):
         Faults(shares, seed=0)
@@ -34,7 +37,18 @@ def test_shares_that_make_no_sense(shares: dict[str, float]) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "status", "waits"),
-    [("429", 429, True), ("spend_limit", 429, False), ("500", 500, False), ("529", 529, False)],
+    [
+        ("402", 402, False),
+        ("403", 403, False),
+        ("404", 404, False),
+        ("429", 429, True),
+        ("429_bare", 429, False),
+        ("spend_limit", 429, False),
+        ("500", 500, False),
+        ("504", 504, False),
+        ("529", 529, False),
+        ("529_retry_after", 529, True),
+    ],
 )
 async def test_faults_ahead_of_an_answer(fault: str, status: int, waits: bool) -> None:
     assert fault in KINDS
@@ -42,3 +56,11 @@ async def test_faults_ahead_of_an_answer(fault: str, status: int, waits: bool) -
         await before(Faults({}, 0).draw(fault))
     assert caught.value.status == status
     assert ("retry-after" in caught.value.headers) == waits
+
+
+@pytest.mark.parametrize("fault", sorted(STOPS))
+async def test_stops_keep_no_answer_from_beginning(fault: str) -> None:
+    drawn = Faults({}, 0).draw(fault)
+    await before(drawn)
+    assert forced_stop(drawn) == fault
+    assert forced_stop("529") is forced_stop(None) is None

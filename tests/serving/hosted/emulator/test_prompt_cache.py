@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from serving.hosted.emulator.prompt_cache import CachePlan, PromptCache, positions
+from serving.hosted.emulator.positions import positions
+from serving.hosted.emulator.prompt_cache import CachePlan, PromptCache
 from serving.hosted.emulator.wire import Prompt
 from serving.hosted.models import catalog
 from tests.serving.hosted.fakes import OPUS

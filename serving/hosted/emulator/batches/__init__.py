@@ -1,0 +1,1 @@
+"""Message batches: their life cycle, on the emulator's clock."""

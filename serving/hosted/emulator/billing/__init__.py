@@ -1,0 +1,1 @@
+"""What the emulator bills, by its own reading of the published prices."""
