@@ -9,8 +9,9 @@ from dataclasses import replace
 from functools import partial
 
 from router.asking import within
+from router.conversations import FIRST_TURN, Conversations, Recalled
 from router.plan import Planning
-from router.planner import Planner
+from router.planner import AUTO, Planner
 from router.route import OnAccepted, Route
 from router.rung import Rung
 from router.steps import Accept, CallTier, Fail
@@ -28,7 +29,8 @@ Tasks = Callable[[str | None], TaskSettings]
 
 class CascadeBackend:
     """Asks `rungs` (cheapest first) as the plan and the step machine say. `on_accepted` hears of
-    each accepted answer and must return at once. `planner` replaces the usual one.
+    each accepted answer and must return at once. `planner` replaces the usual one. Without
+    `conversations`, each request is planned as if it were the first turn of one.
     """
 
     def __init__(
@@ -38,15 +40,17 @@ class CascadeBackend:
         tasks: Tasks,
         on_accepted: OnAccepted | None = None,
         planner: Planning | None = None,
+        conversations: Conversations | None = None,
     ) -> None:
         self._rungs = {rung.name: rung for rung in rungs}
         self._planner = planner or Planner(rungs)
         self._tasks = tasks
         self._on_accepted = on_accepted
+        self._conversations = conversations
 
     async def complete(self, request: ChatRequest, call: Call) -> Completion:
         """`ClientError` where the request is at fault, `ServiceError` where no tier answered."""
-        route = self._route(request, call)
+        route = await self._route(request, call)
         try:
             while True:
                 step = route.next()
@@ -69,12 +73,23 @@ class CascadeBackend:
         """As `complete`; once content has gone out, a tier's failure is raised as `TierError`."""
         return stream_route(partial(self._route, request, call), self._on_accepted)
 
-    def _route(self, request: ChatRequest, call: Call) -> Route:
+    async def _route(self, request: ChatRequest, call: Call) -> Route:
         task = self._tasks(call.task)
-        plan = self._planner.plan(request, call, task)
+        recalled = await self._recall(request, call, task)
+        plan = self._planner.plan(request, call, task, recalled.past)
         call.trace.note("plan", plan.start, plan.reason)
+        if plan.conversation is not None:
+            call.trace.note("conversation", plan.conversation.decision, plan.conversation.reason)
+        elif recalled.missing:
+            call.trace.note("conversation", "unknown", recalled.missing)
         validators = for_request(request, task)
         return Route(request, call, task=task, plan=plan, rungs=self._rungs, validators=validators)
+
+    async def _recall(self, request: ChatRequest, call: Call, task: TaskSettings) -> Recalled:
+        """A tier that is asked for by name and a critical task leave nothing to choose."""
+        if self._conversations is None or request.model != AUTO or task.critical:
+            return FIRST_TURN
+        return await self._conversations.recall(request, call)
 
 
 async def _ask(route: Route, step: CallTier) -> None:

@@ -4,6 +4,7 @@ instrument before it changes anything.
 
 from collections.abc import Sequence
 
+from router.known import Past
 from router.live import CascadeBackend, Tasks
 from router.plan import Plan, PlannedTier, Planning
 from router.planner import Planner
@@ -34,9 +35,11 @@ class ObservePlanner:
         )
         self._planned = planned
 
-    def plan(self, request: ChatRequest, call: Call, task: TaskSettings) -> Plan:
+    def plan(
+        self, request: ChatRequest, call: Call, task: TaskSettings, past: Past | None = None
+    ) -> Plan:
         try:
-            plan = self._planned.plan(request, call, task)
+            plan = self._planned.plan(request, call, task, past)
         except ClientError as error:
             would = f"refuse: {error.message}"
         else:

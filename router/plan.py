@@ -6,6 +6,7 @@ Plain values, so that a durable driver can store them.
 from dataclasses import dataclass
 from typing import Protocol
 
+from router.known import Past
 from serving.backend import Call
 from serving.settings.tasks import TaskSettings
 from serving.settings.tiers import GateSettings
@@ -34,11 +35,22 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class ConversationNote:
+    """Whether a conversation stays at its tier, for the trace: `stay: TIER` or
+    `switch: TIER -> TIER`.
+    """
+
+    decision: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """`climb` is asked in order, from the start tier up. `fallbacks` stand below the start tier,
     most able first, for when the whole climb is down. `gated` says whether the task is gated at
     all. `measure_only` accepts whatever comes (`mode: observe`). `deadline` is in seconds of the
-    clock that the driver passes to the cascade.
+    clock that the driver passes to the cascade. `conversation` is None where the request goes on
+    with none that is known.
     """
 
     climb: tuple[PlannedTier, ...]
@@ -48,6 +60,7 @@ class Plan:
     skipped: tuple[Skipped, ...] = ()
     gated: bool = True
     measure_only: bool = False
+    conversation: ConversationNote | None = None
 
     @property
     def start(self) -> str:
@@ -62,4 +75,8 @@ class Plan:
 
 
 class Planning(Protocol):
-    def plan(self, request: ChatRequest, call: Call, task: TaskSettings) -> Plan: ...
+    def plan(
+        self, request: ChatRequest, call: Call, task: TaskSettings, past: Past | None = None
+    ) -> Plan:
+        """`past` is what is known of the conversation that the request goes on with."""
+        ...

@@ -7,32 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from router.gate import GATE_OFF, NO_GATE, NO_LOGPROBS, gate_for
+from router.known import Past
 from router.needs import Needs, lack, needs_of
-from router.plan import Plan, PlannedTier, Skipped
+from router.plan import ConversationNote, Plan, PlannedTier, Skipped
 from router.rung import Rung
+from router.start import Continuing, Option
+from router.warmth import TierRates, warm_cost
 from serving.backend import Call
 from serving.errors import Forbidden, InvalidRequest, NotFound
+from serving.settings.conversations import MARGIN
 from serving.settings.tasks import TaskSettings
 from serving.wire.chat import ChatRequest
-from serving.wire.completion import Usage
 
 AUTO = "auto"
 LAST_TIER = "the last allowed tier: nothing to escalate to"
 ASKED_BY_NAME = "the tier was asked for by name"
 BELOW_START = "only asked when every tier from the start tier up is down"
 PINNED = "critical: pinned to the most expensive allowed tier"
-MTOK = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Rate:
-    """USD per token, as floats: they rank tiers and bill nothing."""
-
-    prompt: float
-    completion: float
-
-    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        return prompt_tokens * self.prompt + completion_tokens * self.completion
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +33,17 @@ class _Ceiling:
 
 
 class Planner:
-    """`rungs` are cheapest first. Aliases are resolved before a request comes here.
-    Rates are read once: prices are taken as linear in tokens.
+    """`rungs` are cheapest first. Aliases are resolved before a request comes here. `margin`: the
+    share by which a tier must be expected to cost less for a conversation to move there.
     """
 
-    def __init__(self, rungs: Sequence[Rung]) -> None:
+    def __init__(self, rungs: Sequence[Rung], *, margin: float = MARGIN) -> None:
         self._rungs = tuple(rungs)
+        self._margin = margin
+        self._max_tokens = tuple(rung.settings.output.max_tokens for rung in self._rungs)
         self._ranks = {rung.name: rank for rank, rung in enumerate(self._rungs)}
-        self._rates = tuple(_rate(rung) for rung in self._rungs)
+        prices = (rung.price for rung in self._rungs)
+        self._rates = tuple(None if price is None else TierRates.of(price) for price in prices)
         reasons = (LAST_TIER, GATE_OFF, NO_GATE, NO_LOGPROBS, ASKED_BY_NAME)
         self._ungated = {reason: self._without_gate(reason) for reason in reasons}
         self._gated = tuple(
@@ -57,13 +51,15 @@ class Planner:
             for plain, rung in zip(self._ungated[NO_GATE], self._rungs, strict=True)
         )
 
-    def plan(self, request: ChatRequest, call: Call, task: TaskSettings) -> Plan:
+    def plan(
+        self, request: ChatRequest, call: Call, task: TaskSettings, past: Past | None = None
+    ) -> Plan:
         """`NotFound` for an unknown model; `Forbidden` for a tier by name above what is allowed;
         `InvalidRequest` where no allowed tier can answer.
         """
         model = request.model
         if model == AUTO:
-            return self._automatic(request, call, task)
+            return self._automatic(request, call, task, past)
         if model not in self._ranks:
             known = ", ".join((AUTO, *self._ranks))
             message = f"The model {model[:100]!r} does not exist; known: {known}"
@@ -82,14 +78,20 @@ class Planner:
         found = (r for r in ranks if r <= cap and lack(needs, self._rungs[r]) is None)
         return next((self._rungs[r].name for r in found), None)
 
-    def _automatic(self, request: ChatRequest, call: Call, task: TaskSettings) -> Plan:
+    def _automatic(
+        self, request: ChatRequest, call: Call, task: TaskSettings, past: Past | None
+    ) -> Plan:
         needs = needs_of(request, task.max_tokens)
         ceiling = self._ceiling(request, call, task.max)
         eligible, skipped = self._eligible(needs, ceiling)
+        note: ConversationNote | None = None
         if task.critical:
             start, reason = len(eligible) - 1, PINNED
         else:
             start, reason = self._start(eligible, needs, task)
+            if past is not None:
+                lowest = 0 if task.start is None else start
+                start, reason, note = self._continue(eligible, skipped, needs, past, lowest)
         below, climb = eligible[:start][::-1], eligible[start:]
         why = PINNED if task.critical else BELOW_START
         skipped += [Skipped(self._rungs[rank].name, why) for rank in below]
@@ -102,6 +104,7 @@ class Planner:
             reason=reason,
             deadline=call.deadline,
             gated=task.gate == "on",
+            conversation=note,
         )
 
     def _by_name(self, rank: int, request: ChatRequest, call: Call, task: TaskSettings) -> Plan:
@@ -174,12 +177,53 @@ class Planner:
             return best, "first eligible tier: its price is unknown"
         return best, f"cheapest by expected cost: ${cost:.2g}"
 
+    def _continue(
+        self,
+        eligible: list[int],
+        skipped: list[Skipped],
+        needs: Needs,
+        past: Past,
+        lowest: int,
+    ) -> tuple[int, str, ConversationNote]:
+        """As `_start`, for a conversation of which something is known."""
+        why = {s.tier: s.reason for s in skipped}
+        chosen = Continuing(
+            [self._option(rank, needs, past) for rank in eligible],
+            past.known,
+            lowest=lowest,
+            margin=self._margin,
+            missing=lambda tier: why.get(tier, "there is no such tier any more"),
+        ).start()
+        return chosen.index, chosen.reason, chosen.note
+
+    def _option(self, rank: int, needs: Needs, past: Past) -> Option:
+        name, rates = self._rungs[rank].name, self._rates[rank]
+        record = past.known.record(name)
+        # What the last answer was made from is the most that can be warm.
+        read_before = max(0, needs.prompt_tokens - past.new_tokens)
+        warm = min(record.warmth.left(past.now), read_before)
+        if rates is None:
+            return Option(name, None, warm, record)
+        cost = warm_cost(
+            rates.at(needs.prompt_tokens),
+            record.warmth,
+            warm_tokens=warm,
+            prompt_tokens=needs.prompt_tokens,
+            completion_tokens=self._output(rank, needs),
+            caches=past.known.cached,
+        )
+        return Option(name, cost, warm, record)
+
     def _cost(self, rank: int, needs: Needs) -> float | None:
-        rate = self._rates[rank]
-        if rate is None:
+        rates = self._rates[rank]
+        if rates is None:
             return None
-        output = min(needs.output_tokens, self._rungs[rank].settings.output.max_tokens)
-        return rate.cost(needs.prompt_tokens, output * needs.choices)
+        prompt = needs.prompt_tokens
+        return rates.at(prompt).cost(prompt, self._output(rank, needs))
+
+    def _output(self, rank: int, needs: Needs) -> int:
+        """Expected tokens of all choices."""
+        return min(needs.output_tokens, self._max_tokens[rank]) * needs.choices
 
     def _planned(self, rank: int, task: TaskSettings, *, last: bool) -> PlannedTier:
         if last:
@@ -202,11 +246,3 @@ class Planner:
             PlannedTier(s.name, rank, s.deadline_s, s.retries, None, reason)
             for rank, s in enumerate(rung.settings for rung in self._rungs)
         )
-
-
-def _rate(rung: Rung) -> _Rate | None:
-    if rung.price is None:
-        return None
-    prompt = rung.price.cost(Usage(prompt_tokens=MTOK))
-    completion = rung.price.cost(Usage(completion_tokens=MTOK))
-    return _Rate(float(prompt) / MTOK, float(completion) / MTOK)

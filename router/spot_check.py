@@ -175,6 +175,7 @@ def _call(job: _Job) -> Call:
         session=asked.session,
         step=asked.step,
         kind="spot_check",
+        urgency="offline",
     )
 
 

@@ -7,7 +7,7 @@ every attempt is judged, so that the final figures can stand in it.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -21,10 +21,10 @@ from serving.wire.completion import Assembler, Chunk
 
 
 async def stream_route(
-    make_route: Callable[[], Route], on_accepted: OnAccepted | None
+    make_route: Callable[[], Awaitable[Route]], on_accepted: OnAccepted | None
 ) -> ChunkStream:
     """The chunks of the answer, one usage chunk last. Closing it closes the tier's stream."""
-    route = make_route()
+    route = await make_route()
     outlet = _Outlet(with_logprobs=bool(route.request.logprobs))
     try:
         while True:

@@ -47,6 +47,8 @@ attempts = Table(
     Column("outcome", String(16), nullable=False),  # `Outcome`, or 'intent': not settled yet
     Column("reason", Text, nullable=False),
     Column("error", String(128)),
+    Column("conversation", String(64)),  # a digest of the prompt; see `router/identity.py`
+    Index("ix_attempts_conversation_created_at", "conversation", "created_at"),
     Index("ix_attempts_tenant_created_at", "tenant", "created_at"),
     Index("ix_attempts_session_created_at", "session", "created_at"),
     Index("ix_attempts_kind_created_at", "kind", "created_at"),

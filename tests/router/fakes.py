@@ -35,7 +35,8 @@ LONG = " ".join(f"number{n}" for n in range(1, 21))
 class Reply:
     """What a tier does with one call. Each word of `text` is a token of log-probability `logprob`
     (None: the tier gives none). The `error` comes at once, or in a stream after `error_after`
-    words. `hang`: nothing ever comes, in a stream after `error_after` words.
+    words. `hang`: nothing ever comes, in a stream after `error_after` words. `usage` replaces what
+    the tier would report.
     """
 
     text: str = "a fine answer"
@@ -48,6 +49,7 @@ class Reply:
     choices: int = 1
     ids: Literal["same", "changing"] = "same"
     finished: bool = True
+    usage: Usage | None = None
 
     @property
     def words(self) -> list[str]:
@@ -128,7 +130,7 @@ class Scripted:
         return self._replies.pop(0)
 
     def _usage(self, reply: Reply) -> Usage:
-        return Usage(10, len(reply.words) * reply.choices)
+        return reply.usage or Usage(10, len(reply.words) * reply.choices)
 
     @contextmanager
     def _metered(self, call: Call) -> Iterator[None]:

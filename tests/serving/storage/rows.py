@@ -13,7 +13,8 @@ TOKENS = ("prompt", "completion", "cached", "cache_write", "cache_write_1h", "re
 
 def attempt(key: str, **values: Any) -> dict[str, Any]:
     """A whole row of `attempts`."""
-    empty = ("key_id", "feature", "task", "session", "step", "cost", "baseline_cost", "error")
+    empty = ["key_id", "feature", "task", "session", "step", "cost", "baseline_cost", "error"]
+    empty.append("conversation")
     return {
         "id": key,
         "request_id": "r",

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, select, text
 
 from serving.errors import ConfigError
 from serving.storage.database import Database
 from serving.storage.migrate import VERSION_TABLE
-from serving.storage.schema import metadata
+from serving.storage.schema import attempts, metadata
+from tests.serving.storage.rows import attempt
 
 ROOT = Path(__file__).parents[3]
 
@@ -52,6 +53,26 @@ async def test_opening_again_keeps_what_is_there(database: Database, database_ur
     again = await Database.open(database_url)
     async with again.read() as connection:
         assert (await connection.execute(text("SELECT id FROM outcomes"))).scalar_one() == "o"
+    await again.close()
+
+
+async def test_an_older_database_is_brought_up_to_date_with_its_rows(
+    database: Database, database_url: str
+) -> None:
+    """Here one from before attempts knew their conversation."""
+    values = attempt("old")
+    del values["conversation"]
+    async with database.begin() as connection:
+        await connection.execute(text("DROP INDEX ix_attempts_conversation_created_at"))
+        await connection.execute(text("ALTER TABLE attempts DROP COLUMN conversation"))
+        await connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0002'"))
+        await connection.execute(attempts.insert(), values)
+    again = await Database.open(database_url)
+    async with again.read() as connection:
+        query = select(attempts.c.id, attempts.c.conversation)
+        assert (await connection.execute(query)).one() == ("old", None)
+    async with again.engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
     await again.close()
 
 
