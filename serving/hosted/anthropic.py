@@ -2,12 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from serving.allowance import Report
 from serving.backend import Ability, Call
-from serving.errors import ConfigError, TierProtocolError, TierTimeout
+from serving.errors import TierError, TierProtocolError, TierTimeout
+from serving.hosted.allowances import allowances
+from serving.hosted.client import client, time_left
 from serving.hosted.errors import from_sdk, is_thinking_mismatch
 from serving.hosted.models import catalog
 from serving.hosted.translate.replay import THINKING
@@ -15,18 +18,14 @@ from serving.hosted.translate.request import Target, to_anthropic
 from serving.hosted.translate.response import to_completion
 from serving.hosted.translate.stream import StreamTranslator
 from serving.hosted.translate.thinking import plan_thinking
-from serving.settings.secrets import read_secret
-from serving.settings.tiers import AnthropicEngine, TierSettings
+from serving.settings.tiers import TierSettings
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Chunk, Completion
 
 if TYPE_CHECKING:
-    from anthropic import AsyncAnthropic, AsyncStream
+    from anthropic import AsyncStream
     from anthropic.types import RawMessageStreamEvent
 
-BASE_URL = "https://api.anthropic.com"
-EMULATOR_KEY = "emulator"
-CONNECT_S = 5.0
 # What reaches Claude, translated. `metadata` and `service_tier` are read by Stepwell itself.
 PARAMS = frozenset(
     {
@@ -74,15 +73,15 @@ def thinking_room(tier: TierSettings, request: ChatRequest) -> int:
 class Anthropic:
     """One tier of Claude. `base_url` replaces the tier's own (the emulator's address is known only
     once it runs). Raises `ConfigError` where the SDK or the key is missing. Retries are the
-    caller's: the SDK does none here.
+    caller's: the SDK does none here. `report` hears what answers say is left of the rate limits.
     """
 
-    def __init__(self, tier: TierSettings, *, base_url: str | None = None) -> None:
-        if not isinstance(tier.backend, AnthropicEngine):
-            raise ConfigError(f"tier {tier.name}: its engine is not anthropic")
-        self._tier, self._catalog = tier, catalog()
+    def __init__(
+        self, tier: TierSettings, *, base_url: str | None = None, report: Report | None = None
+    ) -> None:
+        self._client = client(tier, base_url)
+        self._tier, self._catalog, self._report = tier, catalog(), report
         self._target = Target(tier.model, tier.output.max_tokens, tier.effort)
-        self._client = _client(tier, tier.backend, base_url)
 
     async def complete(self, request: ChatRequest, call: Call) -> Completion:
         message = await self._ask(request, call, self._deadline(call), stream=False)
@@ -102,7 +101,7 @@ class Anthropic:
 
     async def aclose(self) -> None:
         """Closes the connections; the adapter is of no use afterwards."""
-        await self._client.close()
+        await self._client.sdk.close()
 
     async def _chunks(
         self, source: "AsyncStream[RawMessageStreamEvent]", deadline: float
@@ -115,7 +114,7 @@ class Anthropic:
                 async with asyncio.timeout_at(deadline):
                     event = await anext(events, None)
             except Exception as error:
-                raise from_sdk(error, self._tier.name) from None
+                raise self._ours(error) from None
             if event is None:
                 break
             for chunk in translator.feed(event.to_dict(mode="python")):
@@ -132,18 +131,32 @@ class Anthropic:
             return await self._send(kwargs, deadline, stream=stream)
         except Exception as error:
             if not (_carries_thinking(kwargs) and is_thinking_mismatch(error)):
-                raise from_sdk(error, self._tier.name) from None
+                raise self._ours(error) from None
         kwargs = self._translate(request, call, replay_thinking=False)
         try:
             return await self._send(kwargs, deadline, stream=stream)
         except Exception as error:
-            raise from_sdk(error, self._tier.name) from None
+            raise self._ours(error) from None
 
     async def _send(self, kwargs: dict[str, Any], deadline: float, *, stream: bool) -> Any:
-        async with asyncio.timeout_at(deadline):
-            return await self._client.messages.create(
-                **kwargs, stream=stream, timeout=_timeout(deadline)
-            )
+        left_at = time.monotonic()
+        headers: Mapping[str, str] = {}
+        try:
+            async with asyncio.timeout_at(deadline):
+                raw = await self._client.sdk.messages.with_raw_response.create(
+                    **kwargs, stream=stream, timeout=time_left(deadline)
+                )
+                headers = raw.headers
+                return await raw.parse()
+        except Exception as error:
+            headers = getattr(getattr(error, "response", None), "headers", headers)
+            raise
+        finally:
+            if self._report is not None and (found := allowances(headers)):
+                self._report(found, time.monotonic() - left_at)
+
+    def _ours(self, error: Exception) -> TierError:
+        return from_sdk(error, self._tier.name, scrub=self._client.scrub)
 
     def _translate(
         self, request: ChatRequest, call: Call, *, replay_thinking: bool
@@ -166,37 +179,5 @@ class Anthropic:
         return asyncio.get_running_loop().time() + seconds
 
 
-def _client(tier: TierSettings, engine: AnthropicEngine, base_url: str | None) -> "AsyncAnthropic":
-    try:
-        import anthropic  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise ConfigError(
-            f"tier {tier.name}: the anthropic SDK is missing; pip install 'stepwell[anthropic]'"
-        ) from None
-    if engine.emulated is not None:
-        if base_url is None:
-            raise ConfigError(f"tier {tier.name}: the emulator's address is not known")
-        key: str | None = EMULATOR_KEY  # a real key never goes to the emulator
-    else:
-        key = read_secret(engine.api_key_env, engine.api_key_file)
-    if key is None:
-        where = engine.api_key_file or engine.api_key_env
-        raise ConfigError(f"tier {tier.name}: no API key in {where}")
-    return anthropic.AsyncAnthropic(
-        api_key=key,
-        base_url=base_url or engine.base_url or BASE_URL,
-        max_retries=0,
-        timeout=tier.deadline_s,
-    )
-
-
 def _carries_thinking(kwargs: dict[str, Any]) -> bool:
     return any(b["type"] in THINKING for m in kwargs["messages"] for b in m["content"])
-
-
-def _timeout(deadline: float) -> Any:
-    """The HTTP library's own timeout, so that its waits end with ours and connecting sooner."""
-    import httpx2  # noqa: PLC0415 - comes with the SDK
-
-    left = max(0.001, deadline - asyncio.get_running_loop().time())
-    return httpx2.Timeout(left, connect=min(CONNECT_S, left))

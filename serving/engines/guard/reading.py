@@ -66,8 +66,10 @@ def read(ending: Ending) -> Reading:
             return Reading("fault")
         case TierTimeout() | asyncio.CancelledError() if _too_slow(ending):
             return Reading("fault", "overload")
+    # A tier that is misconfigured may say when it is worth asking again.
+    pause_s = error.retry_after if isinstance(error, TierMisconfigured) else None
     alive = ending.began or isinstance(error, TierRejected | TierMisconfigured)
-    return Reading("alive") if alive else UNKNOWN
+    return Reading("alive", pause_s=pause_s) if alive else UNKNOWN
 
 
 def _too_slow(ending: Ending) -> bool:

@@ -1,7 +1,8 @@
 """A bounded number of calls at once and a bounded queue in front, first come, first served."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 
@@ -11,7 +12,37 @@ class QueueFull(Exception):
 
 
 class WaitedTooLong(Exception):
-    """Its turn did not come in time, or `Slots.end_waits` sent it away."""
+    """Its turn did not come in time, or `Waits.end` sent it away."""
+
+
+class Waits:
+    """Waits that have a limit each, and may be ended all together."""
+
+    def __init__(self) -> None:
+        self._now: set[asyncio.Timeout] = set()
+
+    def __len__(self) -> int:
+        return len(self._now)
+
+    @asynccontextmanager
+    async def within(self, seconds: float) -> AsyncIterator[None]:
+        """`WaitedTooLong` where what stands within takes longer, or `end` was called."""
+        wait = asyncio.timeout(max(0.0, seconds))
+        try:
+            async with wait:
+                self._now.add(wait)
+                yield
+        except TimeoutError:
+            raise WaitedTooLong from None
+        finally:
+            self._now.discard(wait)
+
+    def end(self) -> None:
+        """Sends away all that wait now."""
+        now = asyncio.get_running_loop().time()
+        for wait in self._now:
+            if not wait.expired():
+                wait.reschedule(now)
 
 
 class Slots:
@@ -20,7 +51,7 @@ class Slots:
     def __init__(self, limit: int, *, max_queued: int) -> None:
         self._limiter = anyio.CapacityLimiter(limit)
         self._max_queued = max_queued
-        self._waits: set[asyncio.Timeout] = set()
+        self._waits = Waits()
 
     @property
     def running(self) -> int:
@@ -48,15 +79,8 @@ class Slots:
             return slot
         if len(self._waits) >= self._max_queued:
             raise QueueFull
-        wait = asyncio.timeout(max(0.0, seconds))
-        try:
-            async with wait:
-                self._waits.add(wait)
-                await self._limiter.acquire_on_behalf_of(slot)
-        except TimeoutError:
-            raise WaitedTooLong from None
-        finally:
-            self._waits.discard(wait)
+        async with self._waits.within(seconds):
+            await self._limiter.acquire_on_behalf_of(slot)
         return slot
 
     def release(self, slot: object) -> None:
@@ -64,7 +88,4 @@ class Slots:
 
     def end_waits(self) -> None:
         """Sends away all that wait now."""
-        now = asyncio.get_running_loop().time()
-        for wait in self._waits:
-            if not wait.expired():
-                wait.reschedule(now)
+        self._waits.end()

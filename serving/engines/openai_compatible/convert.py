@@ -65,8 +65,10 @@ def read(tier: str, data: object) -> Reply:
         raise TierProtocolError(f"{tier}: {where}: {first['msg']}") from None
 
 
-def completion(tier: str, model: str, data: object, request: ChatRequest) -> Completion:
-    """A whole answer. A usage that the server left out is estimated."""
+def completion(tier: str, model: str, data: object, request: ChatRequest | None) -> Completion:
+    """A whole answer. A usage that the server left out is estimated; of the output alone where the
+    request is not known any more.
+    """
     reply = read(tier, data)
     choices = tuple(_choice(tier, model, choice) for choice in reply.choices)
     if not choices:
@@ -165,10 +167,11 @@ def usage(reply: UsageReply | None) -> Usage | None:
     )
 
 
-def estimated(request: ChatRequest, written: str, tokens: int | None) -> Usage:
+def estimated(request: ChatRequest | None, written: str, tokens: int | None) -> Usage:
     """What an answer used by its text, or by its `tokens` where they came one by one."""
     output = estimate_tokens(written) if tokens is None else tokens
-    return Usage(estimate_request_tokens(request), output, estimated=True)
+    prompt = 0 if request is None else estimate_request_tokens(request)
+    return Usage(prompt, output, estimated=True)
 
 
 def new_id() -> str:

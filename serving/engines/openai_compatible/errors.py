@@ -8,11 +8,8 @@
 unreadable, broken off               TierProtocolError
 """
 
-import math
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
@@ -27,9 +24,14 @@ from serving.errors import (
     TierTimeout,
     TierUnavailable,
 )
+from serving.wire.retry_after import retry_after
 
 MAX_MESSAGE_CHARS = 500
-MAX_RETRY_AFTER_S = 86_400.0
+
+# A used-up quota answers 429 as a rate limit does, but no waiting lifts it.
+UNPAID = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+# Money that is not there is not there a second later: until then nobody needs to ask again.
+UNPAID_PAUSE_S = 60.0
 
 _ACCOUNT = frozenset({401, 402, 403})
 _KINDS: dict[int, tuple[type[TierError], str]] = {
@@ -45,13 +47,25 @@ _OTHERS: dict[int, tuple[type[TierError], str]] = {
 _UNEXPECTED: tuple[type[TierError], str] = (TierProtocolError, "unexpected status")
 
 
+Scrub = Callable[[str], str]
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
 @contextmanager
-def translated(tier: str, *, began: bool = False) -> Iterator[None]:
+def translated(tier: str, *, began: bool = False, scrub: Scrub = _as_it_is) -> Iterator[None]:
     """Raises what the SDK raises within as a `TierError`. `began`: the answer has begun to arrive,
-    so a lost connection means that it broke off.
+    so a lost connection means that it broke off. `scrub` removes secrets from what the server said.
     """
     try:
         yield
+    except TierError as error:  # the server's own, in an answer
+        error.message = scrub(error.message)
+        error.args = (error.message,)
+        error.param = None if error.param is None else scrub(error.param)
+        raise
     except TimeoutError:
         raise TierTimeout(f"{tier}: no answer before the attempt's deadline") from None
     except openai.APITimeoutError:
@@ -62,56 +76,41 @@ def translated(tier: str, *, began: bool = False) -> Iterator[None]:
         raise TierUnavailable(f"{tier}: cannot reach the server") from error
     except openai.APIStatusError as error:
         headers = error.response.headers
-        raise of_status(tier, error.status_code, error.body, headers) from None
+        raise of_status(tier, error.status_code, error.body, headers, scrub=scrub) from None
     except openai.APIError as error:  # an error event within a stream
-        raise of_body(tier, error.body) from None
+        raise of_body(tier, error.body, scrub=scrub) from None
     except (openai.OpenAIError, ValueError, RecursionError) as error:
         raise TierProtocolError(f"{tier}: the answer cannot be read") from error
 
 
-def of_body(tier: str, body: object) -> TierError:
+def of_body(tier: str, body: object, *, scrub: Scrub = _as_it_is) -> TierError:
     """From an error object that came without an HTTP status of its own."""
     code = body.get("code") if isinstance(body, dict) else None
     status = int(code) if isinstance(code, int | str) and str(code).isdecimal() else 500
-    return of_status(tier, status if 400 <= status < 600 else 500, body, {})
+    return of_status(tier, status if 400 <= status < 600 else 500, body, {}, scrub=scrub)
 
 
-def of_status(tier: str, status: int, body: object, headers: Mapping[str, str]) -> TierError:
+def of_status(
+    tier: str,
+    status: int,
+    body: object,
+    headers: Mapping[str, str],
+    *,
+    scrub: Scrub = _as_it_is,
+) -> TierError:
     """`body` is the content of the response's `error`, or the response's text."""
     code = body.get("code") if isinstance(body, dict) else None
-    if status in _ACCOUNT or (status == 429 and code == "insufficient_quota"):
+    if status in _ACCOUNT or (status == 429 and code in UNPAID):
         # The server's own words may hold a part of the key.
-        return TierMisconfigured(f"{tier}: the server refuses the key or the account ({status})")
+        message = f"{tier}: the server refuses the key or the account ({status})"
+        if status == 402 or code in UNPAID:
+            return TierMisconfigured(message, code="spend_limit", retry_after=UNPAID_PAUSE_S)
+        return TierMisconfigured(message)
     kind, what = _KINDS.get(status, _OTHERS.get(status // 100, _UNEXPECTED))
-    message = f"{tier}: {what} ({status}): {_said(body)}"
-    return kind(message, param=_param(body), retry_after=retry_after(headers))
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds until a retry may succeed, as the server says; None where it says nothing usable."""
-    text = headers.get("retry-after-ms")
-    if text is not None:
-        return _seconds(text, 1e-3)
-    text = headers.get("retry-after")
-    if text is None:
-        return None
-    found = _seconds(text, 1.0)
-    if found is not None:
-        return found
-    try:
-        return max(
-            0.0, min(parsedate_to_datetime(text).timestamp() - time.time(), MAX_RETRY_AFTER_S)
-        )
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _seconds(text: str, unit: float) -> float | None:
-    try:
-        value = float(text) * unit
-    except ValueError:
-        return None
-    return min(value, MAX_RETRY_AFTER_S) if math.isfinite(value) and value >= 0 else None
+    message = f"{tier}: {what} ({status}): {scrub(_said(body))}"
+    code = "model_not_found" if status == 404 else None
+    param = _param(body, scrub)
+    return kind(message, param=param, code=code, retry_after=retry_after(headers))
 
 
 def _said(body: object) -> str:
@@ -121,6 +120,6 @@ def _said(body: object) -> str:
     return found.strip()[:MAX_MESSAGE_CHARS]
 
 
-def _param(body: object) -> str | None:
+def _param(body: object, scrub: Scrub) -> str | None:
     found = body.get("param") if isinstance(body, dict) else None
-    return found if isinstance(found, str) else None
+    return scrub(found[:MAX_MESSAGE_CHARS]) if isinstance(found, str) else None

@@ -1,5 +1,6 @@
 """Message content as Anthropic's blocks: text, images and documents, with cache breakpoints."""
 
+import base64
 import re
 from typing import Any
 
@@ -8,8 +9,13 @@ from serving.wire.chat import ContentPart, Message
 
 Block = dict[str, Any]
 
+UNMARKED = frozenset({"thinking", "redacted_thinking"})
+"""Types of blocks that carry no breakpoint."""
+
 IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _DATA_URL = re.compile(r"data:([a-zA-Z0-9.+/-]+)((?:;[a-zA-Z0-9=.+-]+)*);base64,", re.ASCII)
+PDF, PLAIN = "application/pdf", "text/plain"
+_PDF = "JVBERi"  # what base64 makes of "%PDF-"
 # OpenAI's breakpoints name longer times than Claude's caches keep; an hour is the nearest.
 _BREAKPOINT_TTL = {"30m": "1h", "12h": "1h"}
 
@@ -39,22 +45,27 @@ def mark(blocks: list[Block], control: Block | None) -> None:
     if control is None:
         return
     for block in reversed(blocks):
-        if block["type"] not in {"thinking", "redacted_thinking"}:
+        if block["type"] not in UNMARKED:
             block.setdefault("cache_control", control)
             return
 
 
 def content_blocks(message: Message, where: str) -> list[Block]:
+    """The blocks of a message's content, with the message's own breakpoint on the last."""
+    blocks = part_blocks(message, where)
+    mark(blocks, cache_control(message))
+    return blocks
+
+
+def part_blocks(message: Message, where: str) -> list[Block]:
     """The blocks of a message's content. Text without a visible character is left out, since
     Claude refuses it; a breakpoint it carried moves to the block before it.
     """
     if message.content is None:
         return []
     if isinstance(message.content, str):
-        blocks = [text_block(message.content)] if message.content.strip() else []
-        mark(blocks, cache_control(message))
-        return blocks
-    blocks = []
+        return [text_block(message.content)] if message.content.strip() else []
+    blocks: list[Block] = []
     for i, part in enumerate(message.content):
         made = _part(part, f"{where}.content.{i}")
         control = cache_control(part)
@@ -64,7 +75,6 @@ def content_blocks(message: Message, where: str) -> list[Block]:
         if control is not None:
             made["cache_control"] = control
         blocks.append(made)
-    mark(blocks, cache_control(message))
     return blocks
 
 
@@ -95,19 +105,40 @@ def _image(part: ContentPart, where: str) -> Block:
     return {"type": "image", "source": {"type": "base64", "media_type": media, "data": data}}
 
 
+def chosen_detail(part: ContentPart) -> bool:
+    """The part asks for an image to be looked at more or less closely than usual."""
+    image = (part.model_extra or {}).get("image_url")
+    return isinstance(image, dict) and image.get("detail") not in (None, "auto")
+
+
 def _file(part: ContentPart, where: str) -> Block:
     file = (part.model_extra or {}).get("file")
     data = file.get("file_data") if isinstance(file, dict) else None
     if not isinstance(file, dict) or not isinstance(data, str):
         raise TierRejected("Claude takes a file by its 'file_data', not by its id", param=where)
+    if data.startswith(_PDF):  # bare base64, as OpenAI's reference has it
+        data = f"data:{PDF};base64,{data}"
     media, content = _data_url(data, where)
-    if media != "application/pdf":
-        raise TierRejected(f"Claude takes files of application/pdf, not {media}", param=where)
-    source = {"type": "base64", "media_type": media, "data": content}
+    if media == PDF:
+        source = {"type": "base64", "media_type": PDF, "data": content}
+    elif media == PLAIN:
+        source = {"type": "text", "media_type": PLAIN, "data": _plain(content, where)}
+    else:
+        raise TierRejected(f"Claude takes files of {PDF} and {PLAIN}, not {media}", param=where)
     block: Block = {"type": "document", "source": source}
     if isinstance(file.get("filename"), str) and file["filename"]:
         block["title"] = file["filename"][:500]
     return block
+
+
+def _plain(content: str, where: str) -> str:
+    try:
+        text = base64.b64decode(content, validate=True).decode()
+    except ValueError:
+        raise InvalidRequest("the file is no base64 of UTF-8 text", param=where) from None
+    if not text.strip():
+        raise InvalidRequest("the file is empty", param=where)
+    return text
 
 
 def _data_url(url: str, where: str) -> tuple[str, str]:

@@ -1,10 +1,13 @@
-"""Tool call ids as Anthropic accepts them: in its alphabet, and each one once per conversation."""
+"""Ids and names of tool calls as Anthropic accepts them: in its alphabet, and each id once per
+conversation.
+"""
 
 import hashlib
 import re
 
 _ALLOWED = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _OTHER = re.compile(r"[^a-zA-Z0-9_-]")
+_NAME_CHARS = 128
 
 
 class ToolIds:
@@ -33,3 +36,10 @@ def _acceptable(id: str) -> str:  # noqa: A002 - it is an id
         return id
     digest = hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{_OTHER.sub('_', id)[:40]}_{digest}"
+
+
+def tool_name(name: str) -> str:
+    """The name of a tool that the history calls. One that no tool can have (another engine's, or
+    what a weak model made up) is brought into the alphabet.
+    """
+    return _OTHER.sub("_", name)[:_NAME_CHARS] or "_"

@@ -10,9 +10,16 @@ from typing import Any
 
 from serving.errors import InvalidRequest, TierRejected
 from serving.hosted.translate.arguments import arguments_object
-from serving.hosted.translate.blocks import Block, content_blocks, mark, text_block
+from serving.hosted.translate.blocks import (
+    Block,
+    chosen_detail,
+    content_blocks,
+    mark,
+    part_blocks,
+    text_block,
+)
 from serving.hosted.translate.blocks import cache_control as breakpoint_of
-from serving.hosted.translate.ids import ToolIds
+from serving.hosted.translate.ids import ToolIds, tool_name
 from serving.hosted.translate.replay import replayed
 from serving.wire.chat import Message
 
@@ -22,14 +29,14 @@ OPENING = "(The conversation begins.)"
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """`system` blocks and `messages` (each with a list of blocks), and the names of tools that
-    the history calls. `names`: some speaker carried a `name`, which Claude has no field for.
+    """`system` blocks and `messages` (each with a list of blocks), the names of tools that the
+    history calls, and `lost`: what messages carried and Claude has no field for.
     """
 
     system: list[Block]
     messages: list[dict[str, Any]]
     called: tuple[str, ...]
-    names: bool
+    lost: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -61,9 +68,7 @@ def conversation(
         turns.insert(0, {"role": "user", "content": [text_block(OPENING)]})
     if turns[-1]["role"] == "assistant":
         _end_with_assistant(turns[-1], prefill)
-    return Conversation(
-        system, turns, tuple(walk.called), any(m.name and m.role != "tool" for m in messages)
-    )
+    return Conversation(system, turns, tuple(walk.called), _lost(messages))
 
 
 class _Walk:
@@ -130,7 +135,7 @@ class _Walk:
                 )
             self._pending[call.id] = self._ids.new(call.id)
             if call.function is not None:
-                self.called[call.function.name] = None
+                self.called[tool_name(call.function.name)] = None
         own = all(sent == given for given, sent in self._pending.items())
         blocks = replayed(message, thinking=self._thinking) if own else None
         if blocks is None:
@@ -141,6 +146,8 @@ class _Walk:
 
     def _silent(self, message: Message, where: str) -> bool:
         """An assistant turn without a word, a call or anything of Claude's own."""
+        if (message.model_extra or {}).get("audio") is not None:
+            raise TierRejected("Claude takes no audio in an assistant message", param=where)
         if self._pending or message.tool_calls or message.refusal or message.provider_content:
             return False
         return not message.text.strip() and not content_blocks(message, where)
@@ -181,9 +188,18 @@ def _framed(blocks: list[Block]) -> list[Block]:
     return [{**b, "text": f"<system>\n{b['text']}\n</system>"} for b in blocks]
 
 
+def _lost(messages: list[Message]) -> tuple[str, ...]:
+    lost = ["messages.name"] if any(m.name and m.role != "tool" for m in messages) else []
+    if any(chosen_detail(p) for m in messages for p in m.content or () if not isinstance(p, str)):
+        lost.append("messages.image_url.detail")
+    return tuple(lost)
+
+
 def _built(message: Message, ids: dict[str, str], where: str) -> list[Block]:
-    """An assistant turn from the message alone."""
-    blocks = content_blocks(message, where)
+    """An assistant turn from the message alone, without the message's own breakpoint: that belongs
+    to the last block of the turn.
+    """
+    blocks = part_blocks(message, where)
     if any(b["type"] != "text" for b in blocks):
         raise TierRejected("Claude takes only text in an assistant message", param=where)
     if message.refusal and message.refusal.strip():
@@ -197,7 +213,7 @@ def _built(message: Message, ids: dict[str, str], where: str) -> list[Block]:
             {
                 "type": "tool_use",
                 "id": ids[call.id],
-                "name": call.function.name,
+                "name": tool_name(call.function.name),
                 "input": arguments_object(call.function.arguments),
             }
         )

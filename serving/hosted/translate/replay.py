@@ -23,6 +23,15 @@ def replayed(message: Message, *, thinking: bool) -> list[Block] | None:
     says; None where the turn must be built from the message. Without `thinking` its blocks are
     left out. A turn that a client edited is not replayed: the edit would be lost.
     """
+    blocks = own_blocks(message)
+    if blocks is None:
+        return None
+    kept = [b for b in blocks if thinking or b["type"] not in THINKING]
+    return [b for b in copy.deepcopy(kept) if b["type"] != "text" or b["text"].strip()]
+
+
+def own_blocks(message: Message) -> list[Block] | None:
+    """The blocks as the message carries them, not to be modified; None as for `replayed`."""
     carried = message.provider_content
     if carried is None or carried.get("provider") != PROVIDER:
         return None
@@ -31,8 +40,7 @@ def replayed(message: Message, *, thinking: bool) -> list[Block] | None:
         return None
     if _text(blocks) != _message_text(message) or _calls(blocks) != _message_calls(message):
         return None
-    kept = [b for b in blocks if thinking or b["type"] not in THINKING]
-    return [b for b in copy.deepcopy(kept) if b["type"] != "text" or b["text"].strip()]
+    return blocks
 
 
 def _returnable(block: Any) -> bool:

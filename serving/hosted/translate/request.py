@@ -75,14 +75,14 @@ def to_anthropic(
         "stop_sequences": stops,
         "metadata": _metadata(request),
         "cache_control": _automatic(request),
+        "diagnostics": _diagnostics(request),
     }
     kwargs |= {key: value for key, value in optional.items() if value}
     kwargs["messages"] = talk.messages
     cached = limit_breakpoints(kwargs)
-    names = ("messages.name",) if talk.names else ()
     over = ("cache_control",) if any("left out" in n for n in cached) else ()
     return Translated(
-        kwargs, (*dropped, *dropped_stops, *names, *over), plan.notes + softened + cached
+        kwargs, (*dropped, *dropped_stops, *talk.lost, *over), plan.notes + softened + cached
     )
 
 
@@ -116,8 +116,17 @@ def _metadata(request: ChatRequest) -> dict[str, str]:
     if not isinstance(user, str) or not user:
         return {}
     if len(user) > MAX_USER_ID_CHARS:
-        user = hashlib.sha256(user.encode()).hexdigest()
+        user = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
     return {"user_id": user}
+
+
+def _diagnostics(request: ChatRequest) -> Block | None:
+    """Asks the API why its cache was not read. Set on the way to a tier, not by clients."""
+    found = (request.model_extra or {}).get("diagnostics")
+    if not isinstance(found, dict) or "previous_message_id" not in found:
+        return None
+    earlier = found["previous_message_id"]
+    return {"previous_message_id": earlier} if earlier is None or isinstance(earlier, str) else None
 
 
 def _automatic(request: ChatRequest) -> Block | None:

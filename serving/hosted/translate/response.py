@@ -27,7 +27,7 @@ def to_completion(message: Mapping[str, Any], created: int) -> Completion:
     `TierProtocolError` where it is no such body.
     """
     try:
-        model, usage = str(message["model"]), to_usage(message["usage"])
+        model, usage = str(message["model"]), to_usage(message["usage"], message.get("diagnostics"))
         stop, details = message["stop_reason"], message.get("stop_details")
         choice = to_choice(message["content"], stop, details, model)
         return Completion(str(message["id"]), created, model, (choice,), usage)

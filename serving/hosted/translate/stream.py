@@ -23,6 +23,7 @@ class StreamTranslator:
         self._json: dict[int, str] = {}
         self._calls: dict[int, int] = {}
         self._usage: dict[str, Any] = {}
+        self._diagnostics: Mapping[str, Any] | None = None
         self._delta: Mapping[str, Any] = {}
 
     def feed(self, event: Mapping[str, Any]) -> list[Chunk]:
@@ -52,12 +53,13 @@ class StreamTranslator:
         )
         if stop == "refusal":
             end = replace(end, refusal=refusal_text(self._delta.get("stop_details")))
-        return [end, replace(self._head, usage=to_usage(self._usage))]
+        return [end, replace(self._head, usage=to_usage(self._usage, self._diagnostics))]
 
     def _message_start(self, event: Mapping[str, Any]) -> list[Chunk]:
         message = event["message"]
         self._head = replace(self._head, id=str(message["id"]), model=str(message["model"]))
         self._usage = dict(message["usage"])
+        self._diagnostics = message.get("diagnostics")
         return [replace(self._head, role="assistant", content="")]
 
     def _block_start(self, event: Mapping[str, Any]) -> list[Chunk]:

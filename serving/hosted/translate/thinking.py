@@ -6,6 +6,7 @@ from typing import Any
 from serving.hosted.models import EFFORTS, Catalog, Effort, ModelAbility, ThinkingRules
 
 NO_EFFORT = frozenset({"none"})
+_FORCED = "reasoning_effort: thinking is off beside a forced tool_choice"
 _SYNONYMS: dict[str, Effort] = {"minimal": "low"}
 
 
@@ -40,8 +41,11 @@ def plan_thinking(
         return _budget(effort, rules, forced_tool=forced_tool)
     sent = _nearest(effort, rules.efforts)
     notes = (f"reasoning_effort: {sent} for {asked}",) if sent != asked else ()
-    thinking = None if rules.on else {"type": "adaptive"}
-    return ThinkingPlan(thinking, sent, room[sent], notes)
+    if rules.on:
+        return ThinkingPlan(None, sent, room[sent], notes)
+    if forced_tool:  # to ask for thinking and to force a tool exclude each other
+        return ThinkingPlan(None, sent, 0, (*notes, _FORCED))
+    return ThinkingPlan({"type": "adaptive"}, sent, room[sent], notes)
 
 
 def _effort(asked: str | None) -> Effort | None:
@@ -74,7 +78,6 @@ def _budget(effort: Effort, rules: ThinkingRules, *, forced_tool: bool) -> Think
     budget = rules.budgets.get(effort)
     if budget is None:
         return ThinkingPlan(None, None, 0, ("reasoning_effort: not supported by this model",))
-    if forced_tool:  # a fixed budget and a forced tool exclude each other
-        note = "reasoning_effort: thinking is off beside a forced tool_choice"
-        return ThinkingPlan(None, None, 0, (note,))
+    if forced_tool:
+        return ThinkingPlan(None, None, 0, (_FORCED,))
     return ThinkingPlan({"type": "enabled", "budget_tokens": budget}, None, budget)

@@ -13,8 +13,10 @@ from serving.errors import (
     TierTimeout,
     TierUnavailable,
 )
-from serving.hosted.errors import from_sdk, is_thinking_mismatch
+from serving.hosted.errors import UNPAID_PAUSE_S, from_body, from_sdk, is_thinking_mismatch
+from serving.settings.secrets import scrubbed
 
+SPENT = "enforced_spend_limit_reached"
 REQUEST = httpx2.Request("POST", "https://x.test")
 
 
@@ -58,7 +60,8 @@ def test_statuses_and_error_events(
     found = from_sdk(sdk_error(status, kind), "top")
     assert type(found) is error
     assert found.code == code
-    assert found.message == "tier top: why"
+    about_the_key = code in {"invalid_api_key", "permission_denied"}
+    assert (found.message == "tier top: why") is not about_the_key
 
 
 def test_a_spend_cap_is_not_a_rate_limit() -> None:
@@ -67,6 +70,9 @@ def test_a_spend_cap_is_not_a_rate_limit() -> None:
     assert isinstance(found, TierMisconfigured)
     assert found.code == "spend_limit"
     assert not found.retryable
+    assert found.retry_after == UNPAID_PAUSE_S
+    unpaid = from_sdk(sdk_error(402, "billing_error"), "top")
+    assert (unpaid.code, unpaid.retry_after) == ("billing", UNPAID_PAUSE_S)
     ramp = {"error_code": "ramp_limit_exceeded"}
     assert isinstance(from_sdk(sdk_error(429, "rate_limit_error", details=ramp), "top"),
                       TierRateLimited)  # fmt: skip
@@ -134,3 +140,44 @@ def test_refusals_of_replayed_thinking_are_told_apart(text: str, found: bool) ->
     assert is_thinking_mismatch(sdk_error(400, "invalid_request_error", text)) is found
     assert not is_thinking_mismatch(sdk_error(500, "api_error", text))
     assert not is_thinking_mismatch(ValueError(text))
+
+
+KEY = "sk-ant-api03-0123456789abcdef"
+
+
+def scrub(text: str) -> str:
+    return scrubbed(text, KEY)
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 429, 500, 529])
+def test_what_the_api_says_of_the_key_is_removed(status: int) -> None:
+    found = from_sdk(sdk_error(status, "odd", f"header {KEY}"), "top", scrub=scrub)
+    assert "0123456" not in found.message
+
+
+def test_a_key_of_which_the_api_shows_a_few_letters_is_not_shown() -> None:
+    found = from_sdk(sdk_error(401, "authentication_error", "invalid key sk-...cdef"), "top")
+    assert "cdef" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "code"),
+    [
+        ({"error": {"type": "invalid_request_error"}}, TierRejected, "tier_rejected"),
+        ({"error": {"type": "overloaded_error"}}, TierUnavailable, "tier_unavailable"),
+        (
+            {"error": {"type": "rate_limit_error", "details": {"error_code": SPENT}}},
+            TierMisconfigured,
+            "spend_limit",
+        ),
+        ({"error": {"type": "new_error"}}, TierUnavailable, "tier_unavailable"),
+        ({"error": "text"}, TierUnavailable, "tier_unavailable"),
+        ({}, TierUnavailable, "tier_unavailable"),
+    ],
+)
+def test_the_error_of_one_request_of_a_batch(
+    body: dict[str, Any], error: type[TierError], code: str
+) -> None:
+    found = from_body({"type": "error", "request_id": "req_1", **body}, "top", scrub=scrub)
+    assert type(found) is error
+    assert found.code == code

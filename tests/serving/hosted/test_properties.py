@@ -11,6 +11,7 @@ from serving.errors import InvalidRequest, TierRejected
 from serving.hosted.emulator.parse import to_chat
 from serving.hosted.emulator.validate import CURRENT, check_request, parse_messages
 from serving.hosted.models import catalog
+from serving.hosted.translate.ids import tool_name
 from serving.hosted.translate.messages import OPENING
 from serving.hosted.translate.request import Target, Translated, to_anthropic
 from serving.hosted.translate.response import to_choice
@@ -18,77 +19,9 @@ from serving.hosted.translate.stream import StreamTranslator
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Assembler
 from tests.serving.hosted.fakes import OPUS, weather_tool
+from tests.serving.hosted.strategies import MODELS, answer_blocks, fields, loose, message, whole
 
-MODELS = [*catalog().models, "claude-unknown-9"]
 thorough = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-
-texts = st.text(max_size=12) | st.sampled_from([" ", "\n", "é", "a b"])
-names = st.sampled_from(["weather", "lookup"])
-ids = st.sampled_from(["call_1", "call_2", "call:3", "toolu_4"])
-controls = st.sampled_from(
-    [{}, {}, {"cache_control": {"type": "ephemeral"}},
-     {"cache_control": {"type": "ephemeral", "ttl": "1h"}},
-     {"prompt_cache_breakpoint": {"mode": "explicit", "ttl": "12h"}}]
-)  # fmt: skip
-parts = st.builds(lambda text, control: {"type": "text", "text": text, **control}, texts, controls)
-images = st.sampled_from(["https://x.test/a.png", "data:image/png;base64,aGk="]).map(
-    lambda url: {"type": "image_url", "image_url": {"url": url}}
-)
-contents = texts | st.lists(parts, min_size=1, max_size=3)
-calls = st.builds(
-    lambda call, name, arguments: {
-        "id": call, "type": "function", "function": {"name": name, "arguments": arguments},
-    },
-    ids, names, st.sampled_from(["{}", '{"city":"Rome"}', "[1]", "{broken", ""]),
-)  # fmt: skip
-
-
-def message(role: str, content: Any, **extra: Any) -> dict[str, Any]:
-    return {"role": role, "content": content, **extra}
-
-
-loose = st.one_of(
-    st.builds(message, st.sampled_from(["system", "developer", "user"]), contents),
-    st.builds(message, st.just("user"), st.lists(parts | images, min_size=1, max_size=3)),
-    st.builds(message, st.just("assistant"), contents),
-    st.builds(
-        lambda content, made: message("assistant", content, tool_calls=made),
-        st.none() | texts,
-        st.lists(calls, min_size=1, max_size=2),
-    ),
-    st.builds(lambda call, text: message("tool", text, tool_call_id=call), ids, texts),
-)
-
-
-@st.composite
-def turns(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """A turn that is whole: a question, or a question with calls and all of their results."""
-    made = [message("user", draw(contents))]
-    if draw(st.booleans()):
-        made.append(message("system", draw(texts)))
-    if draw(st.booleans()):
-        used = draw(st.lists(calls, min_size=1, max_size=2, unique_by=lambda c: c["id"]))
-        made.append(message("assistant", None, tool_calls=used))
-        made += [message("tool", draw(texts), tool_call_id=c["id"]) for c in used]
-    return [*made, message("assistant", draw(contents))]
-
-
-whole = st.lists(turns(), max_size=3).map(lambda found: [m for turn in found for m in turn])
-fields = st.fixed_dictionaries(
-    {},
-    optional={
-        "tools": st.just([weather_tool(), weather_tool(name="lookup", strict=True)]),
-        "tool_choice": st.sampled_from(["none", "auto", "required"]),
-        "parallel_tool_calls": st.booleans(),
-        "max_tokens": st.integers(1, 300_000),
-        "stop": st.lists(texts, max_size=4),
-        "reasoning_effort": st.sampled_from(["none", "minimal", "low", "high", "xhigh", "odd"]),
-        "user": texts,
-        "response_format": st.just({"type": "json_object"}),
-        "cache_control": st.just({"type": "ephemeral", "ttl": "1h"}),
-        "temperature": st.floats(0, 2),
-    },
-)
 
 
 def translate(messages: list[dict[str, Any]], model: str, **more: Any) -> Translated | None:
@@ -171,7 +104,7 @@ def spoken(messages: list[Any]) -> list[tuple[str, Any]]:
             framed = FRAMED.fullmatch(text or "")
             if text is not None and text.strip():
                 said.append(("system", framed.group(1)) if framed else (role, text))
-        said += [("call", c.function.name) for c in m.tool_calls or () if c.function]
+        said += [("call", tool_name(c.function.name)) for c in m.tool_calls or () if c.function]
     return said
 
 
@@ -191,19 +124,6 @@ def test_nothing_that_was_said_is_lost_or_moved_on_the_round_trip(
     assert [s for s in spoken(back.messages) if s[0] in {"assistant", "call", "tool"}] == plain
 
 
-inputs = st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=5), max_size=2)
-answer_blocks = st.one_of(
-    st.builds(lambda t: {"type": "text", "text": t}, st.text(min_size=1, max_size=20)),
-    st.builds(
-        lambda t, s: {"type": "thinking", "thinking": t, "signature": s},
-        st.text(max_size=10), st.text(min_size=1, max_size=5),
-    ),
-    st.builds(lambda d: {"type": "redacted_thinking", "data": d}, st.text(max_size=5)),
-    st.builds(
-        lambda i, given: {"type": "tool_use", "id": f"toolu_{i}", "name": "f", "input": given},
-        st.integers(0, 9), inputs,
-    ),
-)  # fmt: skip
 EMPTY = {"text": "", "thinking": "", "signature": "", "input": {}}
 DELTAS = {"text": "text_delta", "thinking": "thinking_delta"}
 

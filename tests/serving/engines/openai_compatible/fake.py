@@ -30,6 +30,7 @@ class Fake:
     def reset(self) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.aborted = threading.Event()
         self.reply: Reply = answers(answer("ok"))
 
@@ -37,7 +38,11 @@ class Fake:
         app = FastAPI()
 
         @app.post("/v1/chat/completions")
-        async def chat(request: Request) -> Response:
+        @app.post("/v1/embeddings")
+        @app.post("/tokenize")
+        @app.post("/detokenize")
+        async def any_of_them(request: Request) -> Response:
+            self.paths.append(request.url.path)
             self.bodies.append(await request.json())
             self.headers.append(dict(request.headers))
             return await self.reply(self.bodies[-1])

@@ -1,13 +1,10 @@
-import time
-from email.utils import formatdate
-
 import pytest
 
 from serving.engines.openai_compatible.errors import (
     MAX_MESSAGE_CHARS,
+    UNPAID_PAUSE_S,
     of_body,
     of_status,
-    retry_after,
     translated,
 )
 from serving.errors import (
@@ -19,31 +16,7 @@ from serving.errors import (
     TierTimeout,
     TierUnavailable,
 )
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "3"}, 3.0),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
-        ({"retry-after": "-1"}, None),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "1e12"}, 86_400.0),
-        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
-    ],
-)
-def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after(headers) == seconds
-
-
-def test_retry_after_may_be_a_date() -> None:
-    found = retry_after({"retry-after": formatdate(time.time() + 60, usegmt=True)})
-    assert found is not None
-    assert 55 < found <= 60
+from serving.settings.secrets import scrubbed
 
 
 @pytest.mark.parametrize(
@@ -85,3 +58,26 @@ def test_translation(error: Exception, kind: type[TierError]) -> None:
 def test_our_own_mistakes_are_not_disguised() -> None:
     with pytest.raises(KeyError), translated("t"):
         raise KeyError("x")
+
+
+@pytest.mark.parametrize("code", ["insufficient_quota", "billing_hard_limit_reached"])
+def test_a_used_up_quota_is_no_rate_limit_and_says_when_to_ask_again(code: str) -> None:
+    found = of_status("t", 429, {"code": code, "message": "sk-…"}, {})
+    assert isinstance(found, TierMisconfigured)
+    assert (found.code, found.retry_after) == ("spend_limit", UNPAID_PAUSE_S)
+
+
+KEY = "sk-proj-0123456789abcdef"
+
+
+@pytest.mark.parametrize("status", [400, 404, 429, 500])
+def test_what_a_server_says_of_the_key_is_removed(status: int) -> None:
+    def scrub(text: str) -> str:
+        return scrubbed(text, KEY)
+
+    body = {"message": f"bad key {KEY}"}
+    assert "0123456" not in of_status("t", status, body, {}, scrub=scrub).message
+    assert "0123456" not in of_body("t", {**body, "code": status}, scrub=scrub).message
+    with pytest.raises(TierError) as caught, translated("t", scrub=scrub):
+        raise of_body("t", body)
+    assert "0123456" not in str(caught.value)

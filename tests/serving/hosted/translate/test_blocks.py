@@ -35,6 +35,10 @@ def test_images_by_url_and_by_data() -> None:
         ({"type": "input_audio", "input_audio": {"data": "x"}}, TierRejected),
         ({"type": "file", "file": {"file_id": "file-1"}}, TierRejected),
         ({"type": "file", "file": {"file_data": "data:text/csv;base64,YQ=="}}, TierRejected),
+        ({"type": "file", "file": {"file_data": "YQ=="}}, InvalidRequest),
+        ({"type": "file", "file": {"file_data": "data:text/plain;base64,/w=="}}, InvalidRequest),
+        ({"type": "file", "file": {"file_data": "data:text/plain;base64,IA=="}}, InvalidRequest),
+        ({"type": "file", "file": {"file_data": "data:text/plain;base64,*"}}, InvalidRequest),
     ],
 )
 def test_what_claude_cannot_take_is_named_by_its_place(
@@ -55,6 +59,19 @@ def test_trap_23883_a_file_keeps_its_breakpoint() -> None:
         "title": "a.pdf",
         "cache_control": control,
     }
+
+
+def test_files_are_documents_pdf_or_plain_text() -> None:
+    pdf = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0x"}
+    plain = {"type": "text", "media_type": "text/plain", "data": "größer"}
+    found = blocks(
+        {"type": "file", "file": {"file_data": "JVBERi0x"}},  # as OpenAI's reference has it
+        {
+            "type": "file",
+            "file": {"file_data": "data:text/plain;base64,Z3LDtsOfZXI=", "filename": ""},
+        },
+    )
+    assert found == [{"type": "document", "source": pdf}, {"type": "document", "source": plain}]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ def test_trap_14317_more_than_four_breakpoints_keep_the_first_and_the_last() -> 
 
 
 def test_automatic_caching_takes_one_of_the_four() -> None:
-    kwargs = request(*[block(str(i), "5m") for i in range(4)], cache_control={"type": "ephemeral"})
+    blocks = [*[block(str(i), "5m") for i in range(4)], block("last", None)]
+    kwargs = request(*blocks, cache_control={"type": "ephemeral"})
     limit_breakpoints(kwargs)
     assert [name for name, _ in marked(kwargs)] == ["0", "2", "3"]
 
@@ -43,3 +44,15 @@ def test_an_hour_behind_five_minutes_is_lowered() -> None:
     (note,) = limit_breakpoints(kwargs)
     assert "lowered" in note
     assert marked(kwargs) == [("a", "1h"), ("b", "5m"), ("c", "5m")]
+
+
+def test_a_last_block_with_a_lifetime_of_its_own_is_not_marked_twice() -> None:
+    """The two would contradict each other; where they agree, one slot is enough."""
+    for own, notes in (("1h", 1), ("", 0)):
+        kwargs = request(block("a", "1h"), block("b", own), cache_control={"type": "ephemeral"})
+        assert len(limit_breakpoints(kwargs)) == notes
+        assert "cache_control" not in kwargs
+        assert marked(kwargs) == [("a", "1h"), ("b", own or "5m")]
+    kwargs = request(block("a", "1h"), block("b", None), cache_control={"type": "ephemeral"})
+    assert limit_breakpoints(kwargs) == ()
+    assert kwargs["cache_control"] == {"type": "ephemeral"}

@@ -228,3 +228,35 @@ def test_images_where_claude_takes_only_text_are_refused(role: str) -> None:
     url = {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}
     with pytest.raises(TierRejected, match="only text"):
         talk({"role": role, "content": [url]}, said("user", "q"))
+
+
+def test_names_that_no_tool_can_have_are_made_acceptable() -> None:
+    """A history may hold calls of another engine, or what a weak model made up."""
+    function = {"name": "functions.weather:0", "arguments": "{}"}
+    nameless = {"name": "", "arguments": "{}"}
+    made = [
+        {"id": i, "type": "function", "function": f} for i, f in (("a", function), ("b", nameless))
+    ]
+    turn = {"role": "assistant", "content": None, "tool_calls": made}
+    found = talk(said("user", "q"), turn, result("a"), result("b"))
+    assert [b["name"] for b in found.messages[1]["content"]] == ["functions_weather_0", "_"]
+    assert found.called == ("functions_weather_0", "_")
+
+
+def test_an_answer_in_sound_alone_is_refused_and_not_passed_over() -> None:
+    turn = {"role": "assistant", "content": None, "audio": {"id": "audio_1"}}
+    with pytest.raises(TierRejected, match="audio"):
+        talk(said("user", "q"), turn, said("user", "r"))
+
+
+def test_what_has_no_field_is_named() -> None:
+    def image(**more: Any) -> dict[str, Any]:
+        url = {"url": "https://x.test/a.png", **more}
+        return {"role": "user", "content": [{"type": "image_url", "image_url": url}]}
+
+    assert talk(image(), image(detail="auto")).lost == ()
+    assert talk(image(detail="low")).lost == ("messages.image_url.detail",)
+    assert talk(said("user", "Hi", name="Ann"), image(detail=[])).lost == (
+        "messages.name",
+        "messages.image_url.detail",
+    )

@@ -105,7 +105,8 @@ def test_stop_sequences_need_a_visible_character() -> None:
 def test_the_user_is_metadata_and_a_long_one_is_hashed() -> None:
     assert translate(chat(user="u-1")).kwargs["metadata"] == {"user_id": "u-1"}
     assert translate(chat(safety_identifier="u-2")).kwargs["metadata"] == {"user_id": "u-2"}
-    assert len(translate(chat(user="u" * 300)).kwargs["metadata"]["user_id"]) == 64
+    for long in ("u" * 300, "half a pair \ud83d" * 100):
+        assert len(translate(chat(user=long)).kwargs["metadata"]["user_id"]) == 64
 
 
 def test_names_of_speakers_are_dropped_and_said_so() -> None:

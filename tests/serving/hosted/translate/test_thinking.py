@@ -80,6 +80,13 @@ def test_a_budget_and_a_forced_tool_exclude_each_other() -> None:
     assert found.notes
 
 
+def test_thinking_that_is_asked_for_and_a_forced_tool_exclude_each_other() -> None:
+    found = plan("high", "claude-opus-4-8", forced_tool=True)
+    assert (found.thinking, found.effort, found.room) == (None, "high", 0)
+    assert found.notes
+    assert plan("high", HAIKU, forced_tool=True) == plan("high", HAIKU)  # it thinks unasked
+
+
 def test_a_word_that_is_no_effort_is_named() -> None:
     found = plan("enormous", OPUS)
     assert (found.effort, found.room) == (None, ROOM["medium"])
