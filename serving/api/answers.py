@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from typing import TypeVar
 
 from starlette.types import Receive
 
@@ -13,6 +14,7 @@ from serving.errors import DeadlineExceeded
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Completion
 
+T = TypeVar("T")
 Job = tuple[ChatRequest, Call]
 
 
@@ -25,19 +27,19 @@ async def answers(backend: Backend, jobs: Sequence[Job], receive: Receive) -> li
         begun = Begun(backend.complete(request, call))
         if begun.done:
             return [begun.result]
-        return [await unless_gone(receive, _in_time(begun, call))]
+        return [await unless_gone(receive, in_time(begun, call))]
     return await unless_gone(receive, _together(backend, jobs))
 
 
 async def _together(backend: Backend, jobs: Sequence[Job]) -> list[Completion]:
-    tasks = [asyncio.create_task(_in_time(backend.complete(r, c), c)) for r, c in jobs]
+    tasks = [asyncio.create_task(in_time(backend.complete(r, c), c)) for r, c in jobs]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
         await stop(*tasks)
 
 
-async def _in_time(work: Awaitable[Completion], call: Call) -> Completion:
+async def in_time(work: Awaitable[T], call: Call) -> T:
     """A backend ends at its deadline by itself; here stands the net under one that does not."""
     net = asyncio.timeout(call.remaining + GRACE_S)
     try:

@@ -14,16 +14,21 @@ from starlette.types import Receive, Scope, Send
 from serving.api.chat import chat_endpoint
 from serving.api.completions import completions_endpoint
 from serving.api.desk import Desk, error_response
+from serving.api.embeddings import embeddings_endpoint
 from serving.api.exchange import Exchange
 from serving.api.front_door import FrontDoor
 from serving.api.models import model_endpoint, models_endpoint
 from serving.api.ops import health_endpoint, metrics_endpoint, ready_endpoint
 from serving.api.service import Service
+from serving.api.tokenize import detokenize_endpoint, tokenize_endpoint
 from serving.errors import StepwellError
 
 ROUTES = (
     ("POST", "/v1/chat/completions", chat_endpoint),
     ("POST", "/v1/completions", completions_endpoint),
+    ("POST", "/v1/embeddings", embeddings_endpoint),
+    ("POST", "/tokenize", tokenize_endpoint),
+    ("POST", "/detokenize", detokenize_endpoint),
     ("GET", "/v1/models", models_endpoint),
     ("GET", "/v1/models/{name:path}", model_endpoint),
     ("GET", "/health", health_endpoint),
@@ -32,7 +37,7 @@ ROUTES = (
 )
 
 
-DIRECT = 2  # of them, the first, are answered without the framework's own layers
+DIRECT = 3  # of them, the first, are answered without the framework's own layers
 
 
 class Api(FastAPI):

@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import get_args
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -19,7 +20,7 @@ from serving.settings.key_hash import MAX_CHARS, digest
 from serving.settings.keys import Anonymous, KeyLimits, KeySettings, Scope
 from serving.settings.root import Settings
 
-ALL_SCOPES: frozenset[Scope] = frozenset({"chat", "models", "metrics", "usage"})
+ALL_SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
 BUCKET = slice(0, len("sha256:") + 4)
 
 
@@ -32,9 +33,11 @@ class Caller:
     scopes: frozenset[Scope]
     limits: KeyLimits
 
-    def require(self, scope: Scope) -> None:
-        if scope not in self.scopes:
-            raise Forbidden(f"This API key lacks the scope '{scope}'.")
+    def require(self, *scopes: Scope) -> None:
+        """One of them is enough."""
+        if self.scopes.isdisjoint(scopes):
+            named = " or ".join(f"'{scope}'" for scope in scopes)
+            raise Forbidden(f"This API key lacks the scope {named}.")
 
 
 class Keyring:

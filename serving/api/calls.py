@@ -1,11 +1,14 @@
 """From a checked body to a `Call`: names resolved, the key's limits applied, tags collected."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from serving.api.auth import Caller
 from serving.api.exchange import Exchange
 from serving.backend import Call, Trace
 from serving.errors import Forbidden, InvalidRequest, NotFound
 from serving.settings.root import Settings
-from serving.wire.chat import ChatRequest
+from serving.wire.chat import ChatRequest, StepwellOptions
 
 MAX_TAG_CHARS = 128
 
@@ -20,20 +23,36 @@ def call_for(
     assert caller is not None, "a request is authenticated before it becomes a call"
     request = _resolved(request, settings)
     request = _within(request, caller)
-    options = request.options
+    call = plain_call(request.options, exchange, settings, request.metadata)
+    return request, replace(
+        call,
+        max_tier=_max_tier(request, caller, settings),
+        urgency="offline" if request.service_tier == "flex" else "interactive",
+    )
+
+
+def plain_call(
+    options: StepwellOptions,
+    exchange: Exchange,
+    settings: Settings,
+    metadata: Mapping[str, str] | None = None,
+) -> Call:
+    """Who asks, until when, with the tags of `options` and of OpenAI's `metadata`."""
+    caller = exchange.caller
+    assert caller is not None, "a request is authenticated before it becomes a call"
     deadline_s = settings.request_deadline_s
     if options.deadline_ms is not None:
         deadline_s = min(deadline_s, options.deadline_ms / 1_000)
-    return request, Call(
+    tags = metadata or {}
+    return Call(
         request_id=exchange.request_id,
         tenant=caller.tenant,
         deadline=exchange.started + deadline_s,
         key_id=caller.key_id,
-        feature=_tag(request, "feature", options.feature),
-        task=_tag(request, "task", options.task),
-        session=_tag(request, "session", options.session),
-        step=_tag(request, "step", options.step),
-        max_tier=_max_tier(request, caller, settings),
+        feature=_tag(tags, "feature", options.feature),
+        task=_tag(tags, "task", options.task),
+        session=_tag(tags, "session", options.session),
+        step=_tag(tags, "step", options.step),
         trace=Trace(started=exchange.started),
     )
 
@@ -41,12 +60,22 @@ def call_for(
 def _resolved(request: ChatRequest, settings: Settings) -> ChatRequest:
     model = settings.aliases.get(request.model, request.model)
     if model != "auto" and all(model != tier.name for tier in settings.tiers):
-        raise NotFound(
-            f"The model '{model[:64]}' does not exist. GET /v1/models lists those that do.",
-            param="model",
-            code="model_not_found",
-        )
+        if settings.embedder(model) is not None:
+            raise NotFound(
+                f"The model '{model[:64]}' makes embeddings and does not chat.",
+                param="model",
+                code="model_not_found",
+            )
+        raise unknown_model(model)
     return request if model == request.model else request.model_copy(update={"model": model})
+
+
+def unknown_model(model: str) -> NotFound:
+    return NotFound(
+        f"The model '{model[:64]}' does not exist. GET /v1/models lists those that do.",
+        param="model",
+        code="model_not_found",
+    )
 
 
 def _within(request: ChatRequest, caller: Caller) -> ChatRequest:
@@ -82,18 +111,24 @@ def _max_tier(request: ChatRequest, caller: Caller, settings: Settings) -> str |
             param="stepwell.max_tier",
             code="invalid_value",
         )
-    named = request.model != "auto"
-    if named and allowed is not None and order.index(request.model) > order.index(allowed):
-        raise Forbidden(f"This API key may use tiers up to '{allowed}'.", param="model")
+    if request.model != "auto":
+        check_allowed(request.model, caller, settings)
     bounds = [name for name in (asked, allowed) if name is not None]
     return min(bounds, key=order.index, default=None)
 
 
-def _tag(request: ChatRequest, name: str, own: str | None) -> str | None:
+def check_allowed(tier: str, caller: Caller, settings: Settings) -> None:
+    """`Forbidden` where the key's tiers end below this one."""
+    order, allowed = [t.name for t in settings.tiers], caller.limits.max_tier
+    if allowed is not None and order.index(tier) > order.index(allowed):
+        raise Forbidden(f"This API key may use tiers up to '{allowed}'.", param="model")
+
+
+def _tag(metadata: Mapping[str, str], name: str, own: str | None) -> str | None:
     """A tag of the ledger: the `stepwell` object's, else OpenAI's metadata's. None where empty."""
     tag, param = own, f"stepwell.{name}"
     if tag is None:
-        tag, param = (request.metadata or {}).get(name), f"metadata.{name}"
+        tag, param = metadata.get(name), f"metadata.{name}"
     if not tag:
         return None
     if len(tag) > MAX_TAG_CHARS or not tag.isprintable():

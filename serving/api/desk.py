@@ -15,6 +15,7 @@ from serving.api.rate_limits import RateLimits
 from serving.api.service import Service
 from serving.api.slots import Slots
 from serving.errors import RateLimited
+from serving.settings.keys import Scope
 from serving.settings.root import Settings
 from serving.wire.render import dumps
 
@@ -36,12 +37,13 @@ class Desk:
     def settings(self) -> Settings:
         return self.service.settings
 
-    async def admit(self, request: Request, exchange: Exchange) -> dict[str, Any]:
-        """The body of a request whose key may chat, is within its rate and got a slot; raises
-        `ClientError` or `Overloaded`. The slot is the exchange's until its response has left.
+    async def admit(self, request: Request, exchange: Exchange, *scopes: Scope) -> dict[str, Any]:
+        """The body of a request whose key has one of `scopes` (default: it may chat), is within its
+        rate and got a slot; raises `ClientError` or `Overloaded`. The slot is the exchange's until
+        its response has left.
         """
         exchange.caller = caller = self.keyring.identify(request.headers)
-        caller.require("chat")
+        caller.require(*(scopes or ("chat",)))
         rate = self.rate_limits.hit(caller)
         if rate is not None:
             exchange.headers.update(rate.headers)

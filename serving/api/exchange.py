@@ -14,7 +14,17 @@ from serving.backend import Trace, new_id
 
 MAX_LOGGED_CHARS = 128
 ENDPOINTS = frozenset(
-    {"/v1/chat/completions", "/v1/completions", "/v1/models", "/health", "/ready", "/metrics"}
+    {
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/tokenize",
+        "/detokenize",
+        "/v1/models",
+        "/health",
+        "/ready",
+        "/metrics",
+    }
 )
 
 

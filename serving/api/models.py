@@ -44,15 +44,18 @@ def model_endpoint(desk: Desk) -> Endpoint:
 
 
 def model_cards(settings: Settings, prices: Prices) -> tuple[ModelCard, ...]:
-    """The cascade, each tier and each alias. `prices` holds a tier's `Price.describe()`; a tier
-    that is missing or None has no known price.
+    """The cascade, each tier, each embedder, each alias and each embedder's model. `prices` holds a
+    tier's or embedder's `Price.describe()`; one that is missing or None has no known price.
     """
     created = int(time.time())
     tiers = {tier.name: _tier(tier, prices.get(tier.name)) for tier in settings.tiers}
     auto = {"kind": "cascade", "mode": settings.mode, "tiers": list(tiers)}
     details = {"auto": auto, **tiers}
+    details |= {e.name: _embedder(e, prices.get(e.name)) for e in settings.embedders}
     for alias, name in settings.aliases.items():
         details.setdefault(alias, {"kind": "alias", "of": name})
+    for embedder in settings.embedders:
+        details.setdefault(embedder.model, {"kind": "alias", "of": embedder.name})
     return tuple(ModelCard(name, created, details=about) for name, about in details.items())
 
 
@@ -66,6 +69,17 @@ def _tier(tier: TierSettings, price: Mapping[str, str] | None) -> dict[str, Any]
         "max_output_tokens": tier.output.max_tokens,
         "price": None if price is None else dict(price),
         "simulated": tier.simulated,
+    }
+
+
+def _embedder(embedder: TierSettings, price: Mapping[str, str] | None) -> dict[str, Any]:
+    return {
+        "kind": "embedder",
+        "model": embedder.model,
+        "engine": embedder.backend.engine,
+        "context_tokens": embedder.context_tokens,
+        "price": None if price is None else dict(price),
+        "simulated": embedder.simulated,
     }
 
 

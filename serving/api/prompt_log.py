@@ -7,6 +7,7 @@ import structlog
 from serving.settings.root import LogSettings
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Assembler, Choice, Chunk, Completion
+from serving.wire.embeddings import Inputs
 
 
 class PromptLog:
@@ -20,6 +21,12 @@ class PromptLog:
     def asked(self, requests: Sequence[ChatRequest]) -> None:
         if self._on:
             self._write("prompt", prompts=[request.wire() for request in requests])
+
+    def embedded(self, inputs: Inputs) -> None:
+        """Texts as they are, token arrays as their lengths."""
+        if self._on:
+            told = [i if isinstance(i, str) else len(i) for i in inputs]
+            self._write("prompt", inputs=told)
 
     def answered(self, completions: Sequence[Completion]) -> None:
         if self._on:

@@ -1,9 +1,9 @@
 """What the API serves: everything behind the wire, wired elsewhere."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from serving.backend import Backend
+from serving.backend import Backend, Embedder, Tokenizer
 from serving.settings.root import Settings
 from serving.telemetry.metrics import Metrics
 from serving.wire.models import ModelCard
@@ -15,8 +15,9 @@ async def nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`ready` says of each part "ok" or what is wrong with it. `startup` and `shutdown` run once,
-    in the loop that serves; `shutdown` begins when the last request has left.
+    """`embedders` and `tokenizers` by the names of their settings; a tier that can't tokenize is
+    not there. `ready` says of each part "ok" or what is wrong with it. `startup` and `shutdown` run
+    once, in the loop that serves; `shutdown` begins when the last request has left.
     """
 
     settings: Settings
@@ -26,3 +27,5 @@ class Service:
     ready: Callable[[], Awaitable[Mapping[str, str]]]
     startup: Callable[[], Awaitable[None]] = nothing
     shutdown: Callable[[], Awaitable[None]] = nothing
+    embedders: Mapping[str, Embedder] = field(default_factory=dict)
+    tokenizers: Mapping[str, Tokenizer] = field(default_factory=dict)

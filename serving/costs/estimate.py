@@ -7,6 +7,7 @@ character. Expect it within 25% for prose; a hosted call's real usage replaces i
 """
 
 import math
+from collections.abc import Sequence
 
 import orjson
 
@@ -65,6 +66,13 @@ def estimate_request_tokens(request: ChatRequest) -> int:
     if shape is not None and shape.json_schema is not None:
         texts.append(_json(shape.json_schema.json_schema))
     # Weighed once for all: a long conversation has many short texts.
+    return fixed + estimate_tokens("".join(texts))
+
+
+def estimate_message_tokens(messages: Sequence[Message]) -> int:
+    """The prompt tokens of some of a request's messages."""
+    texts: list[str] = []
+    fixed = TOKENS_PER_MESSAGE * len(messages) + sum(_message(m, texts) for m in messages)
     return fixed + estimate_tokens("".join(texts))
 
 

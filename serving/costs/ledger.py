@@ -1,4 +1,4 @@
-"""The recorder: every attempt, cache hit and spot check passes here once and becomes one row.
+"""The recorder: every attempt, cache hit, spot check and embedding passes here once as one row.
 
 What becomes of a row: `open` makes the attempt; `judge` on it gives it its outcome and, once its
 figures are complete, puts it into the buffer, which is written every flush interval. A hosted call
@@ -182,6 +182,8 @@ class Ledger:
     def _baseline_cost(self, attempt: Attempt) -> Decimal | None:
         if attempt.outcome not in {"accepted", "best_effort"} or attempt.kind == "spot_check":
             return None
+        if attempt.kind == "embedding":  # without Stepwell it would cost the same
+            return attempt.cost_usd
         if attempt.kind == "attempt" and attempt.tier == self._baseline_tier:
             return attempt.cost_usd
         if self._baseline is None:

@@ -2,13 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from types import TracebackType
 from typing import Self
 
 from serving.backend import Attempt
-from serving.costs.estimate import upper_bound
 from serving.costs.ledger import Ledger
 from serving.costs.price import Price
 from serving.errors import (
@@ -19,10 +19,11 @@ from serving.errors import (
     TierRejected,
     TierUnavailable,
 )
-from serving.wire.chat import ChatRequest
 from serving.wire.completion import Chunk, Completion, Usage
+from serving.wire.embeddings import Embeddings
 
-# Nothing is billed where the tier refused the call or was never reached.
+# Nothing is billed where the tier refused the call or was never reached. Once an answer has begun
+# its prompt has been read, and costs something whatever broke it off.
 UNBILLED = (ClientError, TierRejected, TierMisconfigured, TierRateLimited, TierUnavailable)
 
 
@@ -34,25 +35,22 @@ class Meter:
     def __init__(
         self,
         attempt: Attempt,
-        request: ChatRequest,
+        bound: Callable[[str | None], Usage],
         *,
         price: Price | None,
         ledger: Ledger,
-        max_output_tokens: int,
-        thinking_tokens: int,
     ) -> None:
-        """The last two bound what the tier can generate per choice: its answer and, on top of it,
-        thoughts that it may not show.
+        """`bound`: the most that the call can have used, given what has arrived of an answer that
+        broke off; given None, whatever may have been generated unseen.
         """
         self.attempt = attempt
-        self._request = request
+        self._bound = bound
         self._price = price
         self._ledger = ledger
-        self._max_output_tokens = max_output_tokens
-        self._thinking_tokens = thinking_tokens
         self._started = time.perf_counter()
         self._left = False
         self._settled = False
+        self._began = False
         self._pieces: list[str] | None = None
 
     def __enter__(self) -> Self:
@@ -79,6 +77,10 @@ class Meter:
         """From here on the tier may bill."""
         self._left = True
 
+    def embedded(self, embeddings: Embeddings) -> Usage:
+        """The vectors came; the usage that they are billed with, estimated where they have none."""
+        return self._settle(embeddings.usage, "")
+
     def answered(self, completion: Completion) -> Usage:
         """A whole answer came; the usage that it is billed with, estimated where it has none."""
         text = "".join(
@@ -93,7 +95,8 @@ class Meter:
         self._pieces = []
 
     def saw(self, chunk: Chunk) -> None:
-        """A piece of a streamed answer came."""
+        """A piece of a streamed answer came, be it one without any text."""
+        self._began = True
         text = [t for t in (chunk.content, chunk.refusal, chunk.reasoning) if t]
         text += [f"{t.name or ''}{t.arguments}" for t in chunk.tool_calls]
         if not text:
@@ -118,7 +121,7 @@ class Meter:
 
     def _break_off(self, error: BaseException | None) -> None:
         text = None if self._pieces is None else "".join(self._pieces)
-        if not self._left or (isinstance(error, UNBILLED) and not text):
+        if not self._left or (isinstance(error, UNBILLED) and not self._began):
             self.attempt.usage, self.attempt.cost_usd = Usage(), Decimal(0)
         else:
             self._bill(self._bound(text), at_most=True)
@@ -143,14 +146,6 @@ class Meter:
             self.attempt.judge("cancelled", "cancelled")
         else:
             loop.call_soon(self.attempt.judge, "cancelled", "cancelled")
-
-    def _bound(self, text: str | None) -> Usage:
-        return upper_bound(
-            self._request,
-            output=text,
-            max_output_tokens=self._max_output_tokens,
-            thinking_tokens=self._thinking_tokens,
-        )
 
     def _bill(self, usage: Usage, *, at_most: bool) -> None:
         self.attempt.usage = usage

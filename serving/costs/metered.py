@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from serving.backend import Backend, Call, ChunkStream
+from serving.costs.estimate import upper_bound
 from serving.costs.ledger import Ledger
 from serving.costs.meter import Meter
 from serving.costs.price import Price
@@ -81,13 +82,14 @@ class Metered:
         )
         own = self._tier.output.max_tokens
         limit = min(request.output_limit or own, own)
+        thinking = self._thinking_room(request)
         return Meter(
             attempt,
-            request,
+            lambda output: upper_bound(
+                request, output=output, max_output_tokens=limit, thinking_tokens=thinking
+            ),
             price=self._price,
             ledger=self._ledger,
-            max_output_tokens=limit,
-            thinking_tokens=self._thinking_room(request),
         )
 
     async def _leave(self, meter: Meter, call: Call) -> None:

@@ -2,16 +2,16 @@
 
 Terms, all in USD:
 
-- *spend*: the marginal cost of all attempts, spot checks included. Hosted calls that are not
-  settled are left out and stated beside it with the most that they can cost.
+- *spend*: the marginal cost of all attempts, spot checks and embeddings included. Hosted calls that
+  are not settled are left out and stated beside it with the most that they can cost.
 - *baseline*: what the baseline tier would have cost for the answers that clients got: the same
-  tokens, its prices, no cache and no escalation. Requests without an answer have no baseline, so
-  savings are understated where clients went away.
+  tokens, its prices, no cache and no escalation. An embedding's is what it cost. Requests without
+  an answer have no baseline, so savings are understated where clients went away.
 - *savings*: baseline less spend. Unknown, not zero, where a row in the group has no known price.
-- *recoverable*: spend on attempts whose answer no client got: escalated, failed or cancelled.
-  It is what a perfect choice of start tiers, gates and deadlines would have saved, an upper bound.
-  Spot checks (money spent to know the quality) and best-effort answers are not in it. What a
-  cheaper tier would have answered is not provable from the ledger and so not counted.
+- *recoverable*: spend on attempts and embeddings whose answer no client got: escalated, failed or
+  cancelled. It is what a perfect choice of start tiers, gates and deadlines would have saved, an
+  upper bound. Spot checks (money spent to know the quality) and best-effort answers are not in it.
+  What a cheaper tier would have answered is not provable from the ledger and so not counted.
 - *capacity*: what the GPUs of a tier cost in the window whether busy or not, kept apart from spend.
 """
 
@@ -36,9 +36,10 @@ MAX_REASONS = 20
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Sums over one group of rows. Outcome counts are of attempts; tokens of what was generated
-    (cache hits replay theirs). `unpriced` and `unpriced_baseline` count rows whose money is
-    unknown and missing from the sums.
+    """Sums over one group of rows, each an attempt, a cache hit, a spot check or an embedding.
+    Outcome counts are of attempts and embeddings; tokens of what was generated (cache hits replay
+    theirs). `unpriced` and `unpriced_baseline` count rows whose money is unknown and missing from
+    the sums.
     """
 
     name: str | None
@@ -47,6 +48,7 @@ class Line:
     attempts: int
     cache_hits: int
     spot_checks: int
+    embeddings: int
     accepted: int
     best_effort: int
     escalated: int

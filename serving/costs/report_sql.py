@@ -19,9 +19,10 @@ LOST = ("escalated", "failed", "cancelled")
 _a = attempts.c
 _settled = _a.outcome != INTENT
 _attempted = _a.kind == "attempt"
+_asked = _a.kind.in_(("attempt", "embedding"))
 _generated = _a.kind != "cache_hit"  # a hit replays tokens, it generates none
 _answered = and_(_a.kind != "spot_check", _a.outcome.in_(("accepted", "best_effort")))
-_lost = and_(_attempted, _a.outcome.in_(LOST))
+_lost = and_(_asked, _a.outcome.in_(LOST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def first_row(scope: Scope) -> Query:
 
 
 def marginal_by_tier(scope: Scope) -> Query:
-    """The marginal cost of each tier's attempts and spot checks."""
+    """The marginal cost of each tier's attempts and spot checks, and of each embedder's calls."""
     query = select(_a.tier, func.sum(_a.cost).label("cost")).where(_settled, _generated)
     return scope.narrow(query).group_by(_a.tier)
 
@@ -109,7 +110,8 @@ def _sums() -> list[ColumnElement[Any]]:
         _count(_attempted).label("attempts"),
         _count(_a.kind == "cache_hit").label("cache_hits"),
         _count(_a.kind == "spot_check").label("spot_checks"),
-        *(_count(and_(_attempted, _a.outcome == o)).label(o) for o in outcomes),
+        _count(_a.kind == "embedding").label("embeddings"),
+        *(_count(and_(_asked, _a.outcome == o)).label(o) for o in outcomes),
         _sum(_generated, _a.prompt_tokens).label("prompt_tokens"),
         _sum(_generated, _a.cached_tokens).label("cached_tokens"),
         _sum(_generated, _a.completion_tokens).label("output_tokens"),

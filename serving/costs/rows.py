@@ -40,6 +40,7 @@ def attempt_row(attempt: Attempt, call: Call, *, outcome: str | None = None) -> 
         "outcome": outcome or attempt.outcome,
         "reason": attempt.reason[:2_000],
         "error": attempt.error,
+        "conversation": call.trace.conversation if attempt.kind == "attempt" else None,
     }
 
 

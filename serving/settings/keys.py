@@ -7,7 +7,7 @@ from pydantic import Field
 from serving.settings.base import Frozen, Name
 
 KeyDigest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-Scope = Literal["chat", "models", "metrics", "usage"]
+Scope = Literal["chat", "embeddings", "models", "metrics", "usage"]
 
 
 class KeyLimits(Frozen):
@@ -25,7 +25,7 @@ class KeySettings(Frozen):
     id: Name
     tenant: Name
     hash: KeyDigest
-    scopes: tuple[Scope, ...] = ("chat", "models")
+    scopes: tuple[Scope, ...] = ("chat", "embeddings", "models")
     limits: KeyLimits = KeyLimits()
     disabled: bool = False
 

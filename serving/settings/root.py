@@ -6,9 +6,12 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from serving.settings.base import EnvName, Frozen, Name, Seconds
+from serving.settings.conversations import ConversationSettings
+from serving.settings.embedders import check_embedder
 from serving.settings.keys import KeySettings
 from serving.settings.tasks import SpotCheckBudget, TaskSettings
 from serving.settings.tiers import TierSettings
+from serving.settings.vllm import VllmEngine
 
 
 class ServerSettings(Frozen):
@@ -105,7 +108,8 @@ class LogSettings(Frozen):
 class Settings(Frozen):
     """One configuration file. `tiers` are cheapest first; `baseline` names the tier that a team
     without Stepwell would have called (default: the last one). `mode: observe` sends everything
-    to the baseline and only measures.
+    to the baseline and only measures. `embedders` serve `/v1/embeddings`, each by its name or its
+    model.
     """
 
     runtime: Literal["inline", "ray"] = "inline"
@@ -116,13 +120,16 @@ class Settings(Frozen):
     stream: StreamSettings = StreamSettings()
     storage: StorageSettings = StorageSettings()
     cache: CacheSettings = CacheSettings()
+    conversations: ConversationSettings = ConversationSettings()
     log: LogSettings = LogSettings()
     rates: str | None = Field(default=None, description="a rate card YAML beside the built-in one")
     request_deadline_s: Seconds = 120.0
     tiers: tuple[TierSettings, ...] = Field(min_length=1, max_length=32)
+    embedders: tuple[TierSettings, ...] = Field(default=(), max_length=32)
     baseline: Name | None = None
     aliases: dict[str, Name] = Field(
-        default_factory=dict, description="model names that clients send, to `auto` or a tier"
+        default_factory=dict,
+        description="model names that clients send, to `auto`, a tier or an embedder",
     )
     tasks: tuple[TaskSettings, ...] = Field(default=(), max_length=200)
     default_task: TaskSettings = TaskSettings(name="default")
@@ -142,6 +149,11 @@ class Settings(Frozen):
         """The tier of that name; `KeyError` where there is none."""
         return next(t for t in self.tiers if t.name == name)
 
+    def embedder(self, name: str) -> TierSettings | None:
+        """The embedder of that name, else the first one of that model; None where there is none."""
+        named = (e for e in self.embedders if e.name == name)
+        return next(named, next((e for e in self.embedders if e.model == name), None))
+
     def task(self, name: str) -> TaskSettings | None:
         """The task class of that name, None where there is none."""
         return next((t for t in (*self.tasks, self.default_task) if t.name == name), None)
@@ -149,13 +161,14 @@ class Settings(Frozen):
     @model_validator(mode="after")
     def _names(self) -> "Settings":
         tiers = [t.name for t in self.tiers]
-        _unique("tiers", tiers)
+        embedders = [e.name for e in self.embedders]
+        _unique("tiers and embedders", [*tiers, *embedders])
         _unique("tasks", [t.name for t in (*self.tasks, self.default_task)])
         _unique("keys", [k.id for k in self.keys])
-        if "auto" in tiers:
+        if "auto" in (*tiers, *embedders):
             raise ValueError("tiers: 'auto' is the name of the cascade, not of a tier")
         for where, name in self._references():
-            if name == "auto" and where.startswith("aliases."):
+            if where.startswith("aliases.") and name in {"auto", *embedders}:
                 continue
             if name is not None and name not in tiers:
                 raise ValueError(f"{where}: no tier {name!r}; known: {', '.join(tiers)}")
@@ -166,6 +179,16 @@ class Settings(Frozen):
             raise ValueError(
                 f"server.host: {self.server.host} is not loopback; listening there needs `keys`"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _backends(self) -> "Settings":
+        for embedder in self.embedders:
+            check_embedder(embedder)
+        for where, some in (("tiers", self.tiers), ("embedders", self.embedders)):
+            for one in some:
+                if isinstance(one.backend, VllmEngine) and self.runtime != "ray":
+                    raise ValueError(f"{where}.{one.name}: vLLM runs on Ray; set `runtime: ray`")
         return self
 
     def _references(self) -> list[tuple[str, str | None]]:

@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from serving.settings.base import EnvName, Frozen, Name, Seconds, Share, Usd
+from serving.settings.emulator import EmulatorBatches, EmulatorFault
+from serving.settings.prompt_cache import PromptCacheSettings
+from serving.settings.vllm import VllmEngine
 
 
 class OutputPolicy(Frozen):
@@ -39,7 +42,8 @@ class GpuPrice(Frozen):
     """A price per GPU-hour. The marginal cost of an attempt is its share of a busy GPU:
     `(prompt / prefill_tokens_per_s + completion / decode_tokens_per_s) / 3600 * gpus * gpu_hour`,
     throughputs being those of the whole tier at full batch. The capacity cost, idle included,
-    is `gpus * gpu_hour * hours`.
+    is `gpus * gpu_hour * hours`. `utilisation` is the share of time that you expect the tier to
+    work at full batch; `stepwell check` compares it with hosted models at it, nothing else uses it.
     """
 
     kind: Literal["gpu"]
@@ -47,6 +51,7 @@ class GpuPrice(Frozen):
     gpus: int = Field(default=1, ge=1)
     prefill_tokens_per_s: float = Field(gt=0)
     decode_tokens_per_s: float = Field(gt=0)
+    utilisation: float = Field(default=0.3, gt=0, le=1)
 
 
 PriceSettings = Annotated[CardPrice | TokenPrice | GpuPrice, Field(discriminator="kind")]
@@ -98,7 +103,8 @@ class MockFaults(Frozen):
 class MockEngine(Frozen):
     """A simulated model. `ability` is its skill on the scale of difficulties (a request of
     difficulty equal to it is answered correctly half the time); `task_ability` replaces it per
-    task. `signal` in [0, 1] is how well its token logprobs tell right answers from wrong ones.
+    task. `signal` in [0, 1] is how well its token logprobs tell right answers from wrong ones. An
+    embedder's vectors have `dimensions`.
     """
 
     engine: Literal["mock"]
@@ -112,26 +118,14 @@ class MockEngine(Frozen):
     time_scale: float = Field(default=1.0, ge=0, description="0 answers without any wait")
     seed: int = 0
     logprobs: bool = True
+    dimensions: int = Field(default=256, ge=8, le=4_096)
     faults: MockFaults = MockFaults()
-
-
-EmulatorFault = Literal[
-    "429",
-    "500",
-    "529",
-    "spend_limit",
-    "hang",
-    "slow",
-    "malformed",
-    "overloaded_midstream",
-    "truncated",
-]
 
 
 class AnthropicEngine(Frozen):
     """Claude through the `anthropic` SDK. `base_url: emulator` starts the built-in emulator, whose
     answers come from the mock engine described by `emulated`; `emulator_faults` are shares of its
-    requests that go wrong.
+    requests that go wrong, `emulator_batches` says how it works off batches.
     """
 
     engine: Literal["anthropic"]
@@ -140,6 +134,8 @@ class AnthropicEngine(Frozen):
     api_key_file: str | None = None
     emulated: MockEngine | None = None
     emulator_faults: dict[EmulatorFault, Share] = Field(default_factory=dict)
+    emulator_batches: EmulatorBatches = EmulatorBatches()
+    prompt_cache: PromptCacheSettings = PromptCacheSettings()
 
     @model_validator(mode="after")
     def _emulated(self) -> "AnthropicEngine":
@@ -152,7 +148,8 @@ class AnthropicEngine(Frozen):
 
 class OpenAIEngine(Frozen):
     """Any OpenAI-compatible server, by URL (with its `/v1`). `params` lists the request parameters
-    it honours; null passes all of them, known or not.
+    it honours; null passes all of them, known or not. `tokenize`: beside its `/v1` stand vLLM's
+    `/tokenize` and `/detokenize`.
     """
 
     engine: Literal["openai"]
@@ -167,10 +164,11 @@ class OpenAIEngine(Frozen):
     json_schema: bool = True
     multiple_choices: bool = False
     max_tokens_param: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    tokenize: bool = False
 
 
 EngineSettings = Annotated[
-    MockEngine | AnthropicEngine | OpenAIEngine, Field(discriminator="engine")
+    MockEngine | VllmEngine | AnthropicEngine | OpenAIEngine, Field(discriminator="engine")
 ]
 
 
@@ -185,7 +183,8 @@ class BreakerSettings(Frozen):
 
 class TierLimits(Frozen):
     """How much a tier is asked at once, in each process that calls it. At most `max_concurrent`
-    calls run (null: 256, and 64 at a hosted tier); `max_queued` more wait for up to
+    calls run (null: 256, 64 at a hosted tier, and twice vLLM's `max_num_seqs`, so that its
+    scheduler has some to choose from); `max_queued` more wait for up to
     `queue_timeout_s`, and what comes on top is refused at once. An `adaptive` limit (null: at
     hosted tiers) starts at `start_concurrent` and moves between `min_concurrent` and
     `max_concurrent` with what the tier takes. `breaker: null` never gives a tier up.
@@ -235,7 +234,17 @@ class TierSettings(Frozen):
     @property
     def max_concurrent(self) -> int:
         """The calls that may run at once in one process."""
-        return self.limits.max_concurrent or (64 if self.hosted else 256)
+        if self.limits.max_concurrent is not None:
+            return self.limits.max_concurrent
+        if isinstance(self.backend, VllmEngine):
+            return 2 * self.backend.max_num_seqs
+        return 64 if self.hosted else 256
+
+    @property
+    def most_replicas(self) -> int:
+        """The replicas that there may be at once, on Ray."""
+        scaling = self.backend.autoscaling if isinstance(self.backend, VllmEngine) else None
+        return self.replicas if scaling is None else scaling.max_replicas
 
     @property
     def adaptive(self) -> bool:

@@ -16,6 +16,7 @@ class Usage:
     included; `completion_tokens` all output, reasoning included. `cache_write_tokens` counts all
     cache writes, `cache_write_1h_tokens` those of them that live an hour. `estimated`: not
     reported by the tier but estimated by us (an aborted stream), an upper bound where it is billed.
+    `cache_miss_reason`: why the tier's prompt cache was not read, in the tier's own word.
     """
 
     prompt_tokens: int = 0
@@ -25,6 +26,7 @@ class Usage:
     cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+    cache_miss_reason: str | None = None
 
     @property
     def total_tokens(self) -> int:

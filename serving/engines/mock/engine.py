@@ -46,7 +46,7 @@ class MockBackend:
 
     async def complete(self, request: ChatRequest, call: Call) -> Completion:
         with self._counted():
-            clock = _Clock(self._tier, self._engine, call)
+            clock = Clock(self._tier, self._engine, call)
             planned = plan(request, self._tier.name, self._engine, call.task)
             await self._begin(planned, clock)
             if planned.fault == "error_midstream":
@@ -59,7 +59,7 @@ class MockBackend:
 
     async def stream(self, request: ChatRequest, call: Call) -> ChunkStream:
         with self._counted():
-            clock = _Clock(self._tier, self._engine, call)
+            clock = Clock(self._tier, self._engine, call)
             planned = plan(request, self._tier.name, self._engine, call.task)
             await self._begin(planned, clock)
             head = self._head()
@@ -75,7 +75,7 @@ class MockBackend:
                         yield chunk
             yield Chunk(head.id, head.created, head.model, usage=planned.usage)
 
-    async def _begin(self, planned: Plan, clock: "_Clock") -> None:
+    async def _begin(self, planned: Plan, clock: "Clock") -> None:
         """Waits for the first token, or fails as the fault says. Lets other tasks run even where
         nothing is waited for, as a real call would.
         """
@@ -101,7 +101,7 @@ class MockBackend:
             self._running -= 1
 
 
-class _Clock:
+class Clock:
     """Waits in scaled time since the attempt began, never past its deadline."""
 
     def __init__(self, tier: TierSettings, engine: MockEngine, call: Call) -> None:

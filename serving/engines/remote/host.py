@@ -29,7 +29,7 @@ class TierHost:
         try:
             completion = await self._tiers[tier].complete(request, call)
         except Exception as error:
-            return Ended(notes_of(call), _told(error, tier))
+            return Ended(notes_of(call), told(error, tier))
         return Answered(completion, notes_of(call))
 
     async def stream(self, tier: str, asked: Asked) -> AsyncGenerator[Batch, None]:
@@ -68,11 +68,11 @@ async def _pump(
             async for chunk in chunks:
                 await ready.put(chunk)
     except Exception as raised:
-        error = _told(raised, tier)
+        error = told(raised, tier)
     await ready.put(Ended(notes_of(call), error))
 
 
-def _told(error: Exception, tier: str) -> StepwellError:
+def told(error: Exception, tier: str) -> StepwellError:
     """What nobody foresaw is a fault of the tier; its message may quote the prompt, so only its
     kind is told.
     """

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from serving.backend import Call, Decision, Trace
+from serving.backend import Call, Decision, Trace, Urgency
 from serving.errors import StepwellError
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Chunk, Completion
@@ -28,6 +28,7 @@ class Asked:
     session: str | None
     step: str | None
     kind: Literal["attempt", "spot_check"]
+    urgency: Urgency
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,13 @@ Batch = tuple[Chunk, ...] | Ended
 
 
 def pack(request: ChatRequest, call: Call) -> Asked:
+    return asked_with(request.model_dump_json(exclude_unset=True, by_alias=True).encode(), call)
+
+
+def asked_with(body: bytes, call: Call) -> Asked:
+    """`call` with a body that its receiver knows how to read."""
     return Asked(
-        body=request.model_dump_json(exclude_unset=True, by_alias=True).encode(),
+        body=body,
         request_id=call.request_id,
         tenant=call.tenant,
         left_s=call.remaining,
@@ -76,12 +82,18 @@ def pack(request: ChatRequest, call: Call) -> Asked:
         session=call.session,
         step=call.step,
         kind=call.kind,
+        urgency=call.urgency,
     )
 
 
 def unpack(asked: Asked) -> tuple[ChatRequest, Call]:
     """The request, and a call with a trace of its own."""
-    call = Call(
+    return ChatRequest.model_validate_json(asked.body), call_of(asked)
+
+
+def call_of(asked: Asked) -> Call:
+    """A call with a trace of its own."""
+    return Call(
         request_id=asked.request_id,
         tenant=asked.tenant,
         deadline=time.monotonic() + asked.left_s,
@@ -91,8 +103,8 @@ def unpack(asked: Asked) -> tuple[ChatRequest, Call]:
         session=asked.session,
         step=asked.step,
         kind=asked.kind,
+        urgency=asked.urgency,
     )
-    return ChatRequest.model_validate_json(asked.body), call
 
 
 def notes_of(call: Call) -> Notes:

@@ -21,6 +21,7 @@ from serving.settings.root import Settings
 from serving.telemetry.metrics import Metrics
 
 KEY = "sw-test-0123456789-abcdefghijklmnopqrstuvwx"
+NOTHING: Mapping[str, Any] = {}
 PRICE = {"input": "0.1", "output": "0.4"}
 
 
@@ -45,12 +46,14 @@ def service(
     ready: Callable[[], Awaitable[Mapping[str, str]]] = all_ready,
     startup: Callable[[], Awaitable[None]] = nothing,
     shutdown: Callable[[], Awaitable[None]] = nothing,
+    asides: Mapping[str, Any] = NOTHING,
     **changes: Any,
 ) -> Service:
+    """`asides`: the service's embedders and tokenizers; `changes` are of the settings."""
     chosen = settings(**changes)
     cards = model_cards(chosen, {"small": PRICE, "large": None})
     tenants = {key.tenant for key in chosen.keys} or {"default"}
-    return Service(chosen, backend, cards, Metrics(tenants), ready, startup, shutdown)
+    return Service(chosen, backend, cards, Metrics(tenants), ready, startup, shutdown, **asides)
 
 
 @dataclass

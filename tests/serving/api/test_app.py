@@ -12,7 +12,7 @@ from tests.serving.api.scripted import Scripted
 from tests.serving.api.server import chat, service, serving
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/embeddings", "/v1/models/", "/docs"])
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/images", "/v1/models/", "/docs"])
 async def test_unknown_urls(path: str) -> None:
     async with serving(Scripted()) as server:
         response = await server.get(path)

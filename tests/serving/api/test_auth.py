@@ -33,7 +33,7 @@ def bearer(token: str) -> Headers:
 def test_a_key_is_its_tenant() -> None:
     caller = ring(**KEYS).identify(bearer(KEY))
     assert (caller.tenant, caller.key_id) == ("tenant-k1", "k1")
-    assert caller.scopes == {"chat", "models"}
+    assert caller.scopes == {"chat", "embeddings", "models"}
 
 
 def test_each_of_many_keys_is_found() -> None:

@@ -50,6 +50,7 @@ async def test_a_judged_attempt_becomes_a_row(database: Database, ledger: Ledger
         "outcome": "accepted",
         "reason": "gate: sure",
         "error": None,
+        "conversation": None,
     }
     assert asked.trace.attempts == [attempt]
     assert asked.trace.baseline_cost_usd == Decimal("0.008")

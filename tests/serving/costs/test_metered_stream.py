@@ -156,6 +156,18 @@ async def test_a_stream_that_breaks_off_counts_what_had_come(ledger: Ledger) -> 
     assert only(refused).cost_usd == 0
 
 
+async def test_a_stream_that_broke_off_before_its_first_word_is_billed_for_its_prompt(
+    ledger: Ledger,
+) -> None:
+    asked = call()
+    with pytest.raises(TierUnavailable):
+        await read(metered(Streams([ROLE], error=TierUnavailable("gone")), ledger), asked)
+    usage = only(asked).usage
+    assert usage.estimated
+    assert usage.prompt_tokens > 0
+    assert only(asked).cost_usd == CHEAP.upper_bound(usage) > 0
+
+
 async def test_hidden_thoughts_count_where_a_stream_breaks_off(ledger: Ledger) -> None:
     asked = call()
     backend = metered(Streams(WHOLE[:1], error=TierTimeout("late")), ledger, thinking_tokens=8_000)

@@ -8,9 +8,10 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from serving.backend import Call, ChunkStream
-from serving.telemetry.running import Running
+from serving.telemetry.running import Running, RunningEmbedder
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Choice, Completion, Usage, as_chunks
+from tests.serving.engines.embedders import Embeds, asking, wanted
 
 REQUEST = ChatRequest.model_validate({"model": "m", "messages": [{"role": "user", "content": "x"}]})
 ANSWER = Completion("id", 1, "m", (Choice(content="yes"),), Usage(1, 1))
@@ -61,4 +62,15 @@ async def test_a_stream_counts_until_it_is_closed() -> None:
         assert value(gauge) == 1
     assert value(gauge) == 0
     assert [c async for c in backend.stream(REQUEST, make_call())] == as_chunks(ANSWER)
+    assert value(gauge) == 0
+
+
+async def test_calls_of_an_embedder() -> None:
+    gauge = Gauge("running", "calls", registry=CollectorRegistry())
+    inner = Embeds(hang=True)
+    task = asyncio.create_task(RunningEmbedder(inner, gauge).embed(wanted(), asking()))
+    await inner.called.wait()
+    assert value(gauge) == 1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
     assert value(gauge) == 0

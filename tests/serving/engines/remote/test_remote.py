@@ -235,6 +235,6 @@ async def test_one_conversation_meets_one_replica_and_tenants_are_apart() -> Non
     assert prefix_bucket(REQUEST, call) == prefix_bucket(longer, call)
     others = {prefix_bucket(REQUEST, replace(call, tenant=f"t{i}")) for i in range(64)}
     assert len(others) > 32
-    backend = HandleBackend(wire := Wire(TierHost({"t": Tier()})), "t", sticky=True)
+    backend = HandleBackend(wire := Wire(TierHost({"t": Tier()})), "t", sticky=prefix_bucket)
     assert await backend.complete(REQUEST, call) == ANSWER
     assert wire.set == {}
