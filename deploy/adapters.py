@@ -5,14 +5,18 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
+from serving.allowance import Report
 from serving.backend import Ability, Backend
 from serving.engines.guard.guard import Guard
+from serving.engines.guard.pace import Pace
 from serving.engines.mock.engine import MockBackend, mock_ability
 from serving.engines.openai_compatible.adapter import OpenAICompatible, openai_ability
+from serving.engines.vllm.ability import vllm_ability
 from serving.hosted.anthropic import Anthropic, anthropic_ability, thinking_room
 from serving.hosted.emulator.app import create_emulator
 from serving.hosted.emulator.server import EmulatorServer
 from serving.settings.tiers import AnthropicEngine, MockEngine, TierSettings
+from serving.settings.vllm import VllmEngine
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.running import Running
 from serving.wire.chat import ChatRequest
@@ -40,8 +44,10 @@ async def open_adapters(
     found: dict[str, Adapter] = {}
     for tier in tiers:
         emulator = await _start_emulator(tier, stack)
-        counted = Running(_open(tier, emulator, stack), metrics.tier_running.labels(tier.name))
-        found[tier.name] = described(tier, Guard(counted, tier))
+        pace = Pace()
+        backend = _open(tier, emulator, pace.report, stack)
+        counted = Running(backend, metrics.tier_running.labels(tier.name))
+        found[tier.name] = described(tier, Guard(counted, tier, pace=pace))
     return found
 
 
@@ -52,16 +58,21 @@ def described(tier: TierSettings, backend: Backend) -> Adapter:
             return Adapter(backend, mock_ability(engine))
         case AnthropicEngine():
             return Adapter(backend, anthropic_ability(tier), partial(thinking_room, tier))
+        case VllmEngine():
+            return Adapter(backend, vllm_ability(tier))
         case _:
             return Adapter(backend, openai_ability(tier))
 
 
-def _open(tier: TierSettings, emulator: str | None, stack: AsyncExitStack) -> Backend:
+def _open(
+    tier: TierSettings, emulator: str | None, report: Report, stack: AsyncExitStack
+) -> Backend:
+    """`report` hears what the tier's provider says is left of its rate limits."""
     match tier.backend:
         case MockEngine() as engine:
             return MockBackend(tier, engine)
         case AnthropicEngine():
-            claude = Anthropic(tier, base_url=emulator)
+            claude = Anthropic(tier, base_url=emulator, report=report)
             stack.push_async_callback(claude.aclose)
             return claude
         case _:
@@ -75,9 +86,14 @@ async def _start_emulator(tier: TierSettings, stack: AsyncExitStack) -> str | No
     engine = tier.backend
     if not isinstance(engine, AnthropicEngine) or engine.emulated is None:
         return None
-    answers = {tier.model: MockBackend(tier, engine.emulated)}
-    faults = {str(kind): share for kind, share in engine.emulator_faults.items()}
-    server = EmulatorServer(create_emulator(answers, faults=faults))
+    at_once = engine.emulated.model_copy(update={"time_scale": 0.0})
+    emulator = create_emulator(
+        {tier.model: MockBackend(tier, engine.emulated)},
+        batch_answer={tier.model: MockBackend(tier, at_once)},
+        faults={str(kind): share for kind, share in engine.emulator_faults.items()},
+        batches=engine.emulator_batches,
+    )
+    server = EmulatorServer(emulator)
     url = await server.start()
     stack.push_async_callback(server.stop)
     return url

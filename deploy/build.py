@@ -2,11 +2,13 @@
 request meets them.
 
     api ─▶ classified ─▶ exact cache ─▶ audited ─▶ cascade ─▶ per tier: metered ─▶ fit ─▶ adapter
+      └─▶ per embedder: fit ─▶ metered ─▶ adapter
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import select
@@ -14,9 +16,12 @@ from sqlalchemy import select
 from cache.evictions import SharedEvictions
 from cache.exact import ExactCached
 from deploy.adapters import Adapter, AdapterSource, open_adapters
+from deploy.asides import AsideSource, ability_of, open_asides
 from deploy.paths import METRICS_DIR, data_dir, database_url
 from router.audit import Audited
 from router.classified import Classified
+from router.conversations import Conversations
+from router.identity import key_of
 from router.live import CascadeBackend, Tasks
 from router.observe import Observe
 from router.planner import Planner
@@ -26,14 +31,19 @@ from router.task import TaskClassifier
 from router.validators.configured import check_tasks
 from serving.api.models import model_cards
 from serving.api.service import Service
-from serving.backend import Backend
-from serving.costs.ledger import Ledger
+from serving.backend import Backend, Embedder
+from serving.costs.ledger import Ledger, Observer
 from serving.costs.metered import Metered
+from serving.costs.metered_embedder import MeteredEmbedder
+from serving.costs.past import past_turns
 from serving.costs.rate_card import RateCard, tier_price
 from serving.costs.spent import spent_today
+from serving.engines.embedding import FittedEmbedder
 from serving.engines.fit import Fit
+from serving.errors import ConfigError
 from serving.settings.keys import Anonymous
 from serving.settings.root import Settings
+from serving.settings.secrets import read_secret
 from serving.settings.tasks import TaskSettings
 from serving.settings.tiers import TierSettings
 from serving.storage.audits import AuditLog
@@ -47,11 +57,13 @@ READY_TIMEOUT_S = 2.0
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, adapters_of: AdapterSource = open_adapters
+    settings: Settings,
+    adapters_of: AdapterSource = open_adapters,
+    asides_of: AsideSource = open_asides,
 ) -> AsyncIterator[Service]:
     """The whole stack, running; closed in reverse, so that what is measured last is still
-    written. `adapters_of` says where the tiers are: by default in this process. `ConfigError` where
-    a part cannot be had.
+    written. `adapters_of` says where the tiers are, `asides_of` where embedders and tokenizers: by
+    default in this process. `ConfigError` where a part cannot be had.
     """
     check_tasks(settings)
     async with AsyncExitStack() as stack:
@@ -59,16 +71,34 @@ async def opened(
         stack.push_async_callback(database.close)
         metrics = _metrics(settings, stack)
         card = RateCard.load(Path(settings.rates) if settings.rates else None)
-        ledger = await _ledger(settings, card, database, metrics, stack)
+        conversations = _conversations(settings, database, stack)
+        observers = [metrics.observe_attempt]
+        if conversations is not None:
+            observers.append(conversations.observe)
+        ledger = await _ledger(settings, card, database, observers, stack)
         adapters = await adapters_of(settings.tiers, stack, metrics)
         rungs = [_rung(tier, adapters[tier.name], card, ledger) for tier in settings.tiers]
+        asides = await asides_of(settings, stack, metrics)
         evictions = await _evictions(settings, database, stack)
         yield Service(
             settings=settings,
-            backend=_backend(settings, rungs, database, ledger, evictions=evictions, stack=stack),
-            models=model_cards(settings, _prices(rungs)),
+            backend=_backend(
+                settings,
+                rungs,
+                database,
+                ledger,
+                conversations=conversations,
+                evictions=evictions,
+                stack=stack,
+            ),
+            models=model_cards(settings, _prices(settings, card)),
             metrics=metrics,
             ready=lambda: _ready(database),
+            embedders={
+                e.name: _embedder(e, asides.embedders[e.name], card, ledger)
+                for e in settings.embedders
+            },
+            tokenizers=asides.tokenizers,
         )
 
 
@@ -78,6 +108,7 @@ def _backend(
     database: Database,
     ledger: Ledger,
     *,
+    conversations: Conversations | None,
     evictions: SharedEvictions | None,
     stack: AsyncExitStack,
 ) -> Backend:
@@ -88,9 +119,15 @@ def _backend(
         baseline = settings.baseline_tier.name
         observe = Observe(rungs, baseline=baseline, tasks=tasks)
         return Classified(Audited(observe, tasks=tasks, log=audits), TaskClassifier(settings))
-    planner = Planner(rungs)
+    planner = Planner(rungs, margin=settings.conversations.margin)
     checker = _spot_checker(settings, rungs, planner, database, stack)
-    cascade = CascadeBackend(rungs, tasks=tasks, planner=planner, on_accepted=checker.offer)
+    cascade = CascadeBackend(
+        rungs,
+        tasks=tasks,
+        planner=planner,
+        on_accepted=checker.offer,
+        conversations=conversations,
+    )
     audited = Audited(cascade, tasks=tasks, log=audits)
     cached = ExactCached(
         audited, tasks=tasks, ledger=ledger, settings=settings.cache, evictions=evictions
@@ -119,11 +156,26 @@ async def _evictions(
     return evictions
 
 
+def _conversations(
+    settings: Settings, database: Database, stack: AsyncExitStack
+) -> Conversations | None:
+    """`ConfigError` where the key that the configuration names is not there."""
+    wanted = settings.conversations
+    if not wanted.enabled or settings.mode == "observe":
+        return None
+    secret = read_secret(wanted.key_env, None)
+    if wanted.key_env is not None and secret is None:
+        raise ConfigError(f"conversations.key_env: {wanted.key_env} is not set")
+    conversations = Conversations(wanted, read=partial(past_turns, database), key=key_of(secret))
+    stack.push_async_callback(conversations.close)
+    return conversations
+
+
 async def _ledger(
     settings: Settings,
     card: RateCard,
     database: Database,
-    metrics: Metrics,
+    observers: Sequence[Observer],
     stack: AsyncExitStack,
 ) -> Ledger:
     baseline = settings.baseline_tier
@@ -133,7 +185,7 @@ async def _ledger(
         baseline_tier=baseline.name,
         flush_interval_s=settings.storage.flush_interval_s,
         max_buffered_rows=settings.storage.max_buffered_rows,
-        observers=[metrics.observe_attempt],
+        observers=observers,
     )
     await ledger.start()
     stack.push_async_callback(ledger.close)
@@ -148,6 +200,13 @@ def _rung(tier: TierSettings, adapter: Adapter, card: RateCard, ledger: Ledger) 
         fitted, tier=tier, price=price, ledger=ledger, thinking_room=adapter.thinking_room
     )
     return Rung(tier, metered, adapter.ability, price, adapter.thinking_room)
+
+
+def _embedder(settings: TierSettings, inner: Embedder, card: RateCard, ledger: Ledger) -> Embedder:
+    """One embedder: fitting and a second try around metering around what embeds."""
+    price = tier_price(settings, card)
+    metered = MeteredEmbedder(inner, tier=settings, price=price, ledger=ledger)
+    return FittedEmbedder(metered, tier=settings, ability=ability_of(settings))
 
 
 def _spot_checker(
@@ -174,8 +233,9 @@ def _tasks(settings: Settings) -> Tasks:
     return lambda name: known.get(name, default)
 
 
-def _prices(rungs: list[Rung]) -> dict[str, Mapping[str, str] | None]:
-    return {r.name: None if r.price is None else r.price.describe() for r in rungs}
+def _prices(settings: Settings, card: RateCard) -> dict[str, Mapping[str, str] | None]:
+    prices = {t.name: tier_price(t, card) for t in (*settings.tiers, *settings.embedders)}
+    return {n: None if price is None else price.describe() for n, price in prices.items()}
 
 
 async def _ready(database: Database) -> dict[str, str]:

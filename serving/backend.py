@@ -13,6 +13,8 @@ from typing import Literal, Protocol
 
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Chunk, Completion, Usage
+from serving.wire.embeddings import EmbeddingRequest, Embeddings
+from serving.wire.tokenize import DetokenizeRequest, Tokenized, TokenizeRequest
 
 _random = random.Random()  # noqa: S311 - ids are unique, not secret
 os.register_at_fork(after_in_child=_random.seed)
@@ -38,6 +40,20 @@ class Backend(Protocol):
         ...
 
 
+class Embedder(Protocol):
+    """Makes vectors of texts; beside `Backend`, with its errors and its cancellation."""
+
+    async def embed(self, request: EmbeddingRequest, call: "Call") -> Embeddings: ...
+
+
+class Tokenizer(Protocol):
+    """Tells a model's tokens, with `Backend`'s errors. Nothing is billed for it."""
+
+    async def tokenize(self, request: TokenizeRequest, call: "Call") -> Tokenized: ...
+
+    async def detokenize(self, request: DetokenizeRequest, call: "Call") -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ability:
     """What a tier can honour; data of the tier's model, not branches in its adapter. `params` are
@@ -57,7 +73,8 @@ class Ability:
     context_tokens: int = 32_768
 
 
-Kind = Literal["attempt", "cache_hit", "spot_check"]
+Kind = Literal["attempt", "cache_hit", "spot_check", "embedding"]
+Urgency = Literal["interactive", "offline"]
 Outcome = Literal["open", "accepted", "best_effort", "escalated", "failed", "cancelled", "compared"]
 CacheState = Literal["off", "miss", "exact", "semantic"]
 
@@ -76,9 +93,9 @@ class Decision:
 
 @dataclass(slots=True)
 class Attempt:
-    """One thing that may cost money: an attempt at a tier, a cache hit or a spot check. `Metered`
-    fills in what it cost, whoever asked for it judges it; `sink` then hands it to the ledger.
-    Costs are USD, None where the price is unknown.
+    """One thing that may cost money: an attempt at a tier, a cache hit, a spot check or a call of
+    an embedder. `Metered` fills in what it cost, whoever asked for it judges it; `sink` then hands
+    it to the ledger. Costs are USD, None where the price is unknown.
     """
 
     id: str
@@ -108,7 +125,9 @@ class Attempt:
 
 @dataclass(slots=True)
 class Trace:
-    """What happened to one request, in order. The API renders it; nothing is decided from it."""
+    """What happened to one request, in order. The API renders it; nothing is decided from it.
+    `conversation` is a digest of the prompt, where the request may be a turn of a conversation.
+    """
 
     started: float = field(default_factory=time.monotonic)
     decisions: list[Decision] = field(default_factory=list)
@@ -116,6 +135,7 @@ class Trace:
     dropped: list[str] = field(default_factory=list)
     tier: str | None = None
     cache: CacheState = "off"
+    conversation: str | None = None
     best_effort: str | None = None
     degraded: str | None = None
 
@@ -139,17 +159,18 @@ class Trace:
 
     @property
     def baseline_cost_usd(self) -> Decimal | None:
-        """What the baseline tier would have cost for the answer that was returned."""
-        return next(
-            (a.baseline_cost_usd for a in self.attempts if a.baseline_cost_usd is not None), None
-        )
+        """What the baseline tier would have cost for the answer that was returned. An embedding
+        that helped to find it is no part of that.
+        """
+        answers = [a for a in self.attempts if a.kind != "embedding"] or self.attempts
+        return next((a.baseline_cost_usd for a in answers if a.baseline_cost_usd is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """Who asks, for what, until when. `deadline` is in `time.monotonic()` seconds. `task` is the
     class that the classifier chose (a tag on the way in). `max_tier` is the highest tier that the
-    key or the request allows.
+    key or the request allows. What is `offline` waits for what somebody waits for.
     """
 
     request_id: str
@@ -162,6 +183,7 @@ class Call:
     step: str | None = None
     max_tier: str | None = None
     kind: Literal["attempt", "spot_check"] = "attempt"
+    urgency: Urgency = "interactive"
     trace: Trace = field(default_factory=Trace)
 
     @property

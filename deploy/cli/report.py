@@ -120,7 +120,7 @@ async def _compute(
     try:
         return await compute(
             database,
-            settings.tiers,
+            (*settings.tiers, *settings.embedders),
             by=[group for group in GROUPINGS if group in by],
             since=since,
             until=until,

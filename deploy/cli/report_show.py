@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.cli.console import columns, say
-from serving.costs.report import Breakdown, Line, Report
+from serving.costs.report import Breakdown, Line, Report, Unsettled
 from serving.settings.root import Settings
 
 MONEY_COLUMNS = ("spend", "baseline", "savings", "recoverable")
@@ -53,25 +53,15 @@ def notes(settings: Settings, report: Report) -> Iterator[str]:
         yield f"Simulated: {share}, whose answers a mock gave."
     if settings.mode == "observe":
         yield "Observe mode: the baseline answers everything, so there is nothing to save yet."
-    if total.unpriced:
-        yield f"No known price: {_many(total.unpriced, 'row')}; spend is more than what is shown."
-    if total.unpriced_baseline:
-        yield f"No known baseline: {_many(total.unpriced_baseline, 'answer')}; savings are unknown."
-    if total.estimated:
-        text = f"Broke off or came without usage: {_many(total.estimated, 'row')}"
-        yield f"{text}, counted with the most that they can have cost."
+    yield from _uncertain(total)
     if unsettled.calls:
-        more = f", and {unsettled.unpriced:,} without a known price" if unsettled.unpriced else ""
-        calls = (
-            f"{_many(unsettled.calls, 'hosted call')}, the oldest from {_time(unsettled.oldest)}"
-        )
-        yield (
-            f"Not settled (under way, or cut off by a crash): {calls};"
-            f" up to ${_usd(unsettled.at_most_usd)}{more} more than the spend."
-        )
+        yield _unsettled(unsettled)
     if total.checking_usd or total.spot_checks:
         checks = _many(total.spot_checks, "spot check")
         yield f"Spend includes ${_usd(total.checking_usd)} for {checks}."
+    if total.embeddings:
+        calls = _many(total.embeddings, "call")
+        yield f"Embeddings: {calls}, in all figures; their baseline is what they cost."
     if report.capacity:
         yield "Spend counts a GPU's busy share only; capacity is what its owner pays, idle too."
     for where in uncalibrated(settings):
@@ -217,3 +207,22 @@ def _time(when: datetime | None) -> str:
 def _printable(text: str) -> str:
     """Clients choose some names; a terminal must not take orders from them."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _unsettled(found: Unsettled) -> str:
+    more = f", and {found.unpriced:,} without a known price" if found.unpriced else ""
+    calls = f"{_many(found.calls, 'hosted call')}, the oldest from {_time(found.oldest)}"
+    return (
+        f"Not settled (under way, or cut off by a crash): {calls};"
+        f" up to ${_usd(found.at_most_usd)}{more} more than the spend."
+    )
+
+
+def _uncertain(total: Line) -> Iterator[str]:
+    if total.unpriced:
+        yield f"No known price: {_many(total.unpriced, 'row')}; spend is more than what is shown."
+    if total.unpriced_baseline:
+        yield f"No known baseline: {_many(total.unpriced_baseline, 'answer')}; savings are unknown."
+    if total.estimated:
+        text = f"Broke off or came without usage: {_many(total.estimated, 'row')}"
+        yield f"{text}, counted with the most that they can have cost."

@@ -7,6 +7,7 @@ from serving.costs.price import Price
 from serving.settings.root import Settings
 from serving.settings.tasks import TaskSettings
 from serving.settings.tiers import AnthropicEngine, GateSettings, MockEngine, TierSettings
+from serving.settings.vllm import VllmEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def resolve(
 
 def _tier(tier: TierSettings, price: Price | None) -> TierView:
     engine = tier.backend
-    endpoint = None if isinstance(engine, MockEngine) else engine.base_url
+    endpoint = None if isinstance(engine, MockEngine | VllmEngine) else engine.base_url
     if isinstance(engine, AnthropicEngine) and endpoint is None:
         endpoint = "https://api.anthropic.com"
     return TierView(

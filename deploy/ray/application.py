@@ -1,14 +1,20 @@
 """The Serve application of a configuration: its deployments, bound together.
 
 HAProxy ─▶ gateway (n) ─▶ tier-NAME, one deployment per local tier (n)
-                      └─▶ egress, all hosted tiers (n, by a hash of tenant and prompt prefix)
+                      ├─▶ egress, all hosted tiers (n, by a hash of tenant and prompt prefix)
+                      └─▶ embed-NAME, one deployment per embedder (n)
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+from deploy.ray.embed import EmbedderReplica
 from deploy.ray.gateway import Gateway
 from deploy.ray.tier import TierReplica
+from deploy.ray.vllm import vllm_deployment
 from serving.settings.root import Settings
+from serving.settings.tiers import TierSettings
+from serving.settings.vllm import VllmEngine
 
 GATEWAY = "gateway"
 EGRESS = "egress"
@@ -27,6 +33,7 @@ def application(settings: Settings) -> Any:
     hosted = [tier.name for tier in settings.tiers if tier.hosted]
     if hosted:
         tiers |= dict.fromkeys(hosted, _egress(settings, hosted))
+    tiers |= {e.name: _embedder(settings, e) for e in settings.embedders}
     deployment = serve.deployment(
         name=GATEWAY,
         num_replicas=settings.ray.gateways,
@@ -44,31 +51,65 @@ def tier_deployment(name: str) -> str:
 def _tier(settings: Settings, name: str) -> Any:
     from ray import serve  # noqa: PLC0415
 
-    deployment = serve.deployment(
-        name=tier_deployment(name),
-        num_replicas=settings.tier(name).replicas,
-        **_bounded(settings, [name]),
+    tier = settings.tier(name)
+    options = {"name": tier_deployment(name), **_bounded(settings, [name])}
+    if isinstance(tier.backend, VllmEngine):
+        options |= _replicas(tier, tier.backend)
+        if tier.most_replicas > 1:
+            options |= _sticky()
+        return vllm_deployment(settings, tier, options)
+    return serve.deployment(num_replicas=tier.replicas, **options)(TierReplica).bind(
+        settings, [name]
     )
-    return deployment(TierReplica).bind(settings, [name])
+
+
+def _embedder(settings: Settings, embedder: TierSettings) -> Any:
+    from ray import serve  # noqa: PLC0415
+
+    options = {"name": f"embed-{embedder.name}", **_room(settings, [embedder])}
+    if isinstance(embedder.backend, VllmEngine):
+        options |= _replicas(embedder, embedder.backend)
+        return vllm_deployment(settings, embedder, options, embeds=True)
+    deployment = serve.deployment(num_replicas=embedder.replicas, **options)
+    return deployment(EmbedderReplica).bind(settings, embedder)
+
+
+def _replicas(tier: TierSettings, engine: VllmEngine) -> dict[str, Any]:
+    scaling = engine.autoscaling
+    if scaling is None:
+        return {"num_replicas": tier.replicas}
+    return {
+        "autoscaling_config": {
+            "min_replicas": scaling.min_replicas,
+            "max_replicas": scaling.max_replicas,
+            "target_ongoing_requests": scaling.target_ongoing or engine.max_num_seqs,
+            "upscale_delay_s": scaling.upscale_delay_s,
+            "downscale_delay_s": scaling.downscale_delay_s,
+        }
+    }
 
 
 def _egress(settings: Settings, names: list[str]) -> Any:
     """Calls with one session id, a hash of tenant and prompt prefix, meet one replica."""
     from ray import serve  # noqa: PLC0415
+
+    deployment = serve.deployment(
+        name=EGRESS, num_replicas=settings.ray.egress, **_sticky(), **_bounded(settings, names)
+    )
+    return deployment(TierReplica).bind(settings, names)
+
+
+def _sticky() -> dict[str, Any]:
+    """Calls with one session id meet one replica, and the next one where that is full."""
     from ray.serve.config import RequestRouterConfig  # noqa: PLC0415
     from ray.serve.experimental.consistent_hash_router import (  # noqa: PLC0415
         ConsistentHashRouter,
     )
 
-    deployment = serve.deployment(
-        name=EGRESS,
-        num_replicas=settings.ray.egress,
-        request_router_config=RequestRouterConfig(
-            request_router_class=ConsistentHashRouter  # type: ignore[arg-type]  # Ray's stub errs
-        ),
-        **_bounded(settings, names),
+    router = RequestRouterConfig(
+        request_router_class=ConsistentHashRouter  # type: ignore[arg-type]  # Ray's stub errs
     )
-    return deployment(TierReplica).bind(settings, names)
+    return {"request_router_config": router}
 
 
 def _bounded(settings: Settings, names: list[str]) -> dict[str, Any]:
@@ -76,7 +117,10 @@ def _bounded(settings: Settings, names: list[str]) -> dict[str, Any]:
     that a full tier does not stand in the way of another. Beyond that calls wait in the gateways,
     as many again.
     """
-    tiers = [settings.tier(name) for name in names]
+    return _room(settings, [settings.tier(name) for name in names])
+
+
+def _room(settings: Settings, tiers: Sequence[TierSettings]) -> dict[str, Any]:
     room = sum(tier.max_concurrent + tier.limits.max_queued for tier in tiers)
     return {
         "max_ongoing_requests": room + SPARE_CALLS,

@@ -1,6 +1,6 @@
 """A gateway's replica: the stateless API, and every wrapper down to the tiers' handles."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -8,33 +8,71 @@ from typing import Any
 
 from deploy.adapters import Adapter, described
 from deploy.build import opened
+from deploy.ray.asides import asides, handle_embedders, sleeps
 from deploy.ray.process import log_plainly
 from serving.api.app import create_app
-from serving.engines.remote.handle import Handle, HandleBackend
+from serving.engines.remote.aside import HandleEmbedder
+from serving.engines.remote.handle import (
+    Handle,
+    HandleBackend,
+    Sticky,
+    conversation_bucket,
+    prefix_bucket,
+)
 from serving.settings.root import Settings
 from serving.settings.tiers import TierSettings
+from serving.settings.vllm import VllmEngine
 from serving.telemetry.metrics import Metrics
 
 
 class Gateway:
-    """`handles` has each tier's by its name."""
+    """`handles` has each tier's and each embedder's by its name."""
 
     async def __init__(self, settings: Settings, handles: Mapping[str, Handle]) -> None:  # type: ignore[misc]  # Ray awaits it
         log_plainly(settings.log)
         stack = AsyncExitStack()
-        service = await stack.enter_async_context(opened(settings, partial(_adapters, handles)))
-        self._app = create_app(replace(service, shutdown=stack.aclose))
+        backends = {t.name: _backend(t, handles[t.name]) for t in settings.tiers}
+        embedders = handle_embedders(settings, handles)
+        sources = partial(_adapters, backends), partial(asides, handles, embedders)
+        service = await stack.enter_async_context(opened(settings, *sources))
+        ready = partial(_ready, service.ready, {**backends, **embedders})
+        self._app = create_app(replace(service, ready=ready, shutdown=stack.aclose))
 
     def __serve_build_asgi_app__(self) -> Any:
         return self._app
 
 
 async def _adapters(
-    handles: Mapping[str, Handle],
+    backends: Mapping[str, HandleBackend],
     tiers: Sequence[TierSettings],
     _stack: AsyncExitStack,
     _metrics: Metrics,
 ) -> dict[str, Adapter]:
     """Handles need no closing, and tiers count where they are."""
-    found = {t.name: HandleBackend(handles[t.name], t.name, sticky=t.hosted) for t in tiers}
-    return {tier.name: described(tier, found[tier.name]) for tier in tiers}
+    return {tier.name: described(tier, backends[tier.name]) for tier in tiers}
+
+
+def _backend(tier: TierSettings, handle: Handle) -> HandleBackend:
+    return HandleBackend(handle, tier.name, sticky=_sticky(tier), sleeps=sleeps(tier))
+
+
+async def _ready(
+    others: Callable[[], Awaitable[Mapping[str, str]]],
+    backends: Mapping[str, HandleBackend | HandleEmbedder],
+) -> dict[str, str]:
+    """A gateway is ready once every tier has been: from then on another tier answers for one that
+    is away.
+    """
+    tiers = {f"tier {n}": "ok" if b.started else "starting" for n, b in backends.items()}
+    return {**await others(), **tiers}
+
+
+def _sticky(tier: TierSettings) -> Sticky | None:
+    """What is known of a prefix at a hosted tier is known in one place; a conversation's keys and
+    values are in the memory of the vLLM replica that computed them.
+    """
+    if tier.hosted:
+        return prefix_bucket
+    if isinstance(tier.backend, VllmEngine) and tier.most_replicas > 1:
+        return conversation_bucket
+    return None

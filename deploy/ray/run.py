@@ -3,10 +3,9 @@
 import asyncio
 import os
 import signal
-import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import structlog
@@ -14,6 +13,7 @@ import structlog
 from deploy.inline import HINT, listening_at
 from deploy.paths import METRICS_DIR, data_dir, database_url
 from deploy.ports import claim
+from deploy.ray.own import own_flags
 from serving.errors import ConfigError
 from serving.settings.root import Settings
 from serving.storage.database import Database
@@ -21,6 +21,7 @@ from serving.telemetry.directory import MetricsDirectory
 from serving.telemetry.logs import configure
 
 APPLICATION = "stepwell"
+MAX_MESSAGE_CHARS = 2_000
 FLAGS = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -36,14 +37,21 @@ def serve_ray(settings: Settings, *, host: str | None = None, port: int | None =
     """Serves until SIGINT or SIGTERM, then drains. `ConfigError` where it cannot start."""
     configure(settings.log)
     settings = _everywhere(listening_at(settings, host, port))
-    claim(
-        settings.server.host, settings.server.port, hint=HINT
-    )  # says now what HAProxy would later
+    # Says now what HAProxy would say later.
+    claim(settings.server.host, settings.server.port, hint=HINT)
     asyncio.run(_migrate(settings))
     os.environ["STEPWELL_DATA_DIR"] = str(data_dir())  # replicas work in other folders
     MetricsDirectory(data_dir() / METRICS_DIR).clear()
     joined = bool(os.environ.get("RAY_ADDRESS"))
-    _set_flags(free_ports=not joined)
+    own: AbstractContextManager[dict[str, str]] = nullcontext({}) if joined else own_flags()
+    with own as flags:
+        # Ray reads them when it is imported, here and in its workers.
+        for name, value in {**FLAGS, **flags}.items():
+            os.environ.setdefault(name, value)
+        _serve(settings, joined=joined)
+
+
+def _serve(settings: Settings, *, joined: bool) -> None:
     ray, serve = _import()
     try:
         options = {} if joined else {"address": "local", "include_dashboard": False}
@@ -68,20 +76,6 @@ async def _migrate(settings: Settings) -> None:
     await (await Database.open(settings.storage.url)).close()
 
 
-def _set_flags(*, free_ports: bool) -> None:
-    """Ray reads them when it is imported, here and in its workers. HAProxy's own pages would else
-    stand on ports that a second stack on this machine needs, too.
-    """
-    flags = dict(FLAGS)
-    if free_ports:
-        with ExitStack() as held:
-            for name in ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT"):
-                free = held.enter_context(socket.create_server(("127.0.0.1", 0)))
-                flags[name] = str(free.getsockname()[1])
-    for name, value in flags.items():
-        os.environ.setdefault(name, value)
-
-
 def _import() -> tuple[Any, Any]:
     try:
         import ray  # noqa: PLC0415 - an extra
@@ -100,10 +94,24 @@ def _deploy(serve: Any, settings: Settings) -> None:
         http_options={"host": settings.server.host, "port": settings.server.port},
         logging_config=QUIET,
     )
-    serve.run(application(settings), name=APPLICATION, route_prefix="/")
+    try:
+        serve.run(application(settings), name=APPLICATION, route_prefix="/")
+    except RuntimeError:
+        raise ConfigError(_why_not(serve)) from None
     structlog.get_logger("stepwell").info(
         "serving", host=settings.server.host, port=settings.server.port, runtime="ray"
     )
+
+
+def _why_not(serve: Any) -> str:
+    """What the deployments that did not come up say; each ends with its own error."""
+    found = serve.status().applications[APPLICATION]
+    said = [
+        f"{name} did not start: {deployment.message.strip()[-MAX_MESSAGE_CHARS:]}"
+        for name, deployment in found.deployments.items()
+        if deployment.status not in {"HEALTHY", "UPDATING"}
+    ]
+    return "\n".join(said) or f"the stack did not start: {found.message}"
 
 
 def _stop(ray: Any, serve: Any, *, joined: bool) -> None:

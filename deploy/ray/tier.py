@@ -4,8 +4,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 
 from deploy.adapters import open_adapters
+from deploy.asides import open_tokenizers
 from deploy.paths import METRICS_DIR, data_dir
 from deploy.ray.process import log_plainly
+from serving.engines.remote.aside import AsideHost, AsideReply, Question
 from serving.engines.remote.host import TierHost
 from serving.engines.remote.wire import Asked, Batch, Reply
 from serving.settings.root import Settings
@@ -13,7 +15,7 @@ from serving.telemetry.metrics import Metrics
 
 
 class TierReplica:
-    """Its methods are what a `HandleBackend` calls."""
+    """Its methods are what a `HandleBackend` and a `HandleTokenizer` call."""
 
     async def __init__(self, settings: Settings, names: Sequence[str]) -> None:  # type: ignore[misc]  # Ray awaits it
         log_plainly(settings.log)
@@ -23,6 +25,7 @@ class TierReplica:
         tiers = [settings.tier(name) for name in names]
         adapters = await open_adapters(tiers, self._stack, metrics)
         self._host = TierHost({name: adapter.backend for name, adapter in adapters.items()})
+        self._asides = AsideHost({}, open_tokenizers(tiers, self._stack))
 
     async def complete(self, tier: str, asked: Asked) -> Reply:
         return await self._host.complete(tier, asked)
@@ -31,6 +34,9 @@ class TierReplica:
         async with aclosing(self._host.stream(tier, asked)) as batches:
             async for batch in batches:
                 yield batch
+
+    async def aside(self, tier: str, question: Question, asked: Asked) -> AsideReply:
+        return await self._asides.ask(tier, question, asked)
 
     async def __del__(self) -> None:
         await self._stack.aclose()

@@ -17,6 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from serving.backend import Attempt, Call, Trace
 from serving.errors import StepwellError
 from serving.telemetry.processes import Processes
+from serving.telemetry.prompt_cache import PromptCacheMetrics
 
 MAX_TENANTS = 100
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -58,6 +59,7 @@ class Metrics:
         errors = _codes()
         self._requests = _RequestMetrics(self.registry, errors)
         self._attempts = _AttemptMetrics(self.registry, errors, tenants)
+        self.prompt_cache = PromptCacheMetrics(self.registry)
 
     def observe_attempt(self, attempt: Attempt, call: Call) -> None:
         """Called once per attempt, when it has been judged."""

@@ -4,9 +4,10 @@ from contextlib import aclosing
 
 from prometheus_client import Gauge
 
-from serving.backend import Backend, Call, ChunkStream
+from serving.backend import Backend, Call, ChunkStream, Embedder
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Completion
+from serving.wire.embeddings import EmbeddingRequest, Embeddings
 
 
 class Running:
@@ -25,3 +26,15 @@ class Running:
             async with aclosing(self._inner.stream(request, call)) as chunks:
                 async for chunk in chunks:
                     yield chunk
+
+
+class RunningEmbedder:
+    """An Embedder that counts the calls of `inner` in `gauge`."""
+
+    def __init__(self, inner: Embedder, gauge: Gauge) -> None:
+        self._inner = inner
+        self._gauge = gauge
+
+    async def embed(self, request: EmbeddingRequest, call: Call) -> Embeddings:
+        with self._gauge.track_inprogress():
+            return await self._inner.embed(request, call)

@@ -23,9 +23,12 @@ START_S = 90
 
 @dataclass(frozen=True)
 class RayStack(Stack):
-    """`server` is the process of `stepwell serve`, whose children Ray's processes are."""
+    """`server` is the process of `stepwell serve`, whose children Ray's processes are. `key` may
+    read its metrics.
+    """
 
     server: int
+    key: str = "unused"
 
     def replicas(self, deployment: str) -> list[psutil.Process]:
         title = f"ServeReplica:stepwell:{deployment}"
@@ -37,7 +40,9 @@ class RayStack(Stack):
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that carry these labels, over all replicas."""
-        lines = httpx2.get(f"{self.url}/metrics").text.splitlines()
+        headers = {"authorization": f"Bearer {self.key}"}
+        scrape = httpx2.get(f"{self.url}/metrics", headers=headers).raise_for_status()
+        lines = scrape.text.splitlines()
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         found = [line for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
         return sum(float(f.rsplit(" ", 1)[1]) for f in found if all(w in f for w in wanted))
@@ -58,7 +63,14 @@ def _children(pid: int) -> list[psutil.Process]:
 
 
 @contextmanager
-def running(config: dict[str, Any], folder: Path, **ray: Any) -> Iterator[RayStack]:
+def running(
+    config: dict[str, Any],
+    folder: Path,
+    *,
+    start_s: float = START_S,
+    key: str = "unused",
+    **ray: Any,
+) -> Iterator[RayStack]:
     """The stack of `config`, its state under `folder`, on a free loopback port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -78,8 +90,8 @@ def running(config: dict[str, Any], folder: Path, **ray: Any) -> Iterator[RaySta
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait(url, process, folder / "serve.log")
-        yield RayStack(url, database, process.pid)
+        _wait(url, process, folder / "serve.log", start_s)
+        yield RayStack(url, database, process.pid, key)
     finally:
         children = _children(process.pid)
         process.terminate()
@@ -90,12 +102,12 @@ def running(config: dict[str, Any], folder: Path, **ray: Any) -> Iterator[RaySta
                 child.kill()
 
 
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path, start_s: float) -> None:
     """Ready for a second: HAProxy is reloaded as replicas come up, and a connection that it takes
     meanwhile may break off.
     """
     good = 0
-    until = time.monotonic() + START_S
+    until = time.monotonic() + start_s
     while time.monotonic() < until and process.poll() is None:
         try:
             good = good + 1 if httpx2.get(f"{url}/ready").status_code == 200 else 0

@@ -22,10 +22,12 @@ _TOKENS = re.compile(rb'"completion_tokens": ?(\d+)')
 @dataclass(slots=True)
 class Load:
     """What one run saw. `waits_ms`: until the answer's end, for streams until its first token.
-    `seconds`: from the first request sent to the last answer's end.
+    `token_ms`: of each stream, the mean time from one token to the next. `seconds`: from the first
+    request sent to the last answer's end.
     """
 
     waits_ms: list[float] = field(default_factory=list)
+    token_ms: list[float] = field(default_factory=list)
     tokens: int = 0
     errors: int = 0
     seconds: float = 0.0
@@ -148,4 +150,7 @@ class _Connection(asyncio.Protocol):
             self._result.failed(f"{bytes(self._answer[:400])!r}")
             return
         self._result.waits_ms.append((at - self._sent) * 1_000)
-        self._result.tokens += int(tokens[-1])
+        count = int(tokens[-1])
+        self._result.tokens += count
+        if self._stream and count > 1:
+            self._result.token_ms.append((time.perf_counter() - at) * 1_000 / (count - 1))

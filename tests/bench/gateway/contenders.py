@@ -20,7 +20,6 @@ LITELLM = "1.100.0"
 KEY_ENV = "STEPWELL_BENCH_KEY"
 GATEWAYS = {"stepwell-inline": 1, "stepwell-ray": 1, "stepwell-ray-2": 2}
 # Of HAProxy's own pages, fixed unless they are set; two on one machine would collide.
-HAPROXY_PORTS = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT")
 KNOWN = (*GATEWAYS, "litellm")
 
 
@@ -77,7 +76,6 @@ class Stepwell(Contender):
         config = self._write("config.yaml", self._config())
         stepwell = Path(sys.executable).with_name("stepwell")
         env = {KEY_ENV: "bench", "STEPWELL_DATA_DIR": str(self._folder)}
-        env |= {name: str(free_port()) for name in HAPROXY_PORTS}
         process = await self._run([stepwell, "serve", config], "serve", env)
         body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "Hello?"}]})
         await process.ready(self._port, CHAT, body.encode())

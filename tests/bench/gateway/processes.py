@@ -44,11 +44,11 @@ class Process:
                 start_new_session=True,
             )
 
-    async def ready(self, port: int, path: str, body: bytes) -> None:
+    async def ready(self, port: int, path: str, body: bytes, *, within_s: float = READY_S) -> None:
         """Waits until it answers `body` with 200 for a while, since what stands in front of a
         gateway may be replaced when its replicas come up. `NotReady` with the end of its log.
         """
-        deadline = asyncio.get_running_loop().time() + READY_S
+        deadline = asyncio.get_running_loop().time() + within_s
         in_a_row = 0
         while asyncio.get_running_loop().time() < deadline and self._process.poll() is None:
             in_a_row = in_a_row + 1 if await _answers(port, path, body) else 0

@@ -84,6 +84,48 @@ def test_an_unknown_price_is_not_shown_as_zero(tmp_path: Path) -> None:
     assert figures["tiers"][0]["price"] is None
 
 
+LOCAL = {
+    "name": "local",
+    "model": "RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic",
+    "context_tokens": 8_192,
+    "backend": {"engine": "vllm", "accelerator_type": "H200"},
+    "price": {
+        "kind": "gpu",
+        "gpu_hour": 3.6,
+        "prefill_tokens_per_s": 6_000,
+        "decode_tokens_per_s": 1_000,
+    },
+}
+
+
+def test_a_tier_that_cannot_fit_is_refused_with_the_numbers(tmp_path: Path) -> None:
+    on_h100 = {**LOCAL, "backend": {"engine": "vllm", "accelerator_type": "H100"}}
+    done = check(written(tmp_path, {"runtime": "ray", "tiers": [on_h100]}), "--elsewhere")
+    assert done.exit_code == 1, "it fits nowhere"
+    assert "DOES NOT FIT" in done.stdout
+    assert "tiers.local.backend: does not fit: weights 67.7 GiB" in done.stdout
+    assert "tensor_parallel: 2 (" in done.stdout
+    assert "can serve" not in done.stdout
+    fits = check(written(tmp_path, {"runtime": "ray", "tiers": [LOCAL]}), "--elsewhere")
+    assert fits.exit_code == 0, fits.stdout
+    assert "can serve where there is what this host lacks" in fits.stdout
+
+
+def test_the_plan_and_the_prices_follow_the_options(tmp_path: Path) -> None:
+    config = written(tmp_path, {"runtime": "ray", "tiers": [LOCAL, CLAUDE]})
+    asked = ("--prompt-tokens", "600", "--completion-tokens", "100", "--utilisation", "0.5")
+    done = check(config, "--elsewhere", *asked)
+    assert "USD per thousand requests of 600 and 100 tokens" in done.stdout
+    figures = json.loads(check(config, "--elsewhere", *asked, "--json").stdout)
+    (memory,) = figures["memory"]
+    assert memory["fits"] is True
+    assert memory["at_typical"] == min(128, memory["plan"]["kv_tokens"] // 700)
+    opus = figures["local_or_hosted"][0]
+    assert (opus["tier"], opus["hosted"], opus["undercut"]) == ("local", "opus", False)
+    assert (opus["busy_usd"], opus["owned_usd"]) == ("0.0002", "0.0004")
+    assert check(config, "--utilisation", "0").exit_code == 2
+
+
 def test_passwords_stay_hidden(tmp_path: Path) -> None:
     tier = {"name": "small", "model": "m", "backend": {"engine": "mock"}}
     url = "postgresql://app:hunter2@db.example:5432/stepwell?sslpassword=hunter3"

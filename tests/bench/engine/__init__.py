@@ -1,0 +1,1 @@
+"""vLLM behind Stepwell, beside bare vLLM and Ray's own OpenAI app."""
