@@ -1,12 +1,15 @@
 """From a tier's settings to what answers for it: the part of the wiring that opens connections."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
+from deploy.prompt_cache import with_prompt_cache
 from serving.allowance import Report
 from serving.backend import Ability, Backend
+from serving.costs.rate_card import RateCard, tier_price
 from serving.engines.guard.guard import Guard
 from serving.engines.guard.pace import Pace
 from serving.engines.mock.engine import MockBackend, mock_ability
@@ -38,16 +41,28 @@ AdapterSource = Callable[
 
 
 async def open_adapters(
-    tiers: Sequence[TierSettings], stack: AsyncExitStack, metrics: Metrics
+    tiers: Sequence[TierSettings],
+    stack: AsyncExitStack,
+    metrics: Metrics,
+    *,
+    card: RateCard | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Adapter]:
-    """One adapter per tier in this process, by its name; `stack` closes them."""
+    """One adapter per tier in this process, by its name; `stack` closes them. `card` (default: the
+    built-in one) has the prices that prompt caching is planned by, `clock` the seconds that cached
+    prefixes live.
+    """
+    card = card or RateCard.load()
     found: dict[str, Adapter] = {}
     for tier in tiers:
         emulator = await _start_emulator(tier, stack)
         pace = Pace()
         backend = _open(tier, emulator, pace.report, stack)
         counted = Running(backend, metrics.tier_running.labels(tier.name))
-        found[tier.name] = described(tier, Guard(counted, tier, pace=pace))
+        guarded = Guard(counted, tier, pace=pace)
+        price = tier_price(tier, card)
+        planned = with_prompt_cache(guarded, tier, price=price, metrics=metrics, clock=clock)
+        found[tier.name] = described(tier, planned)
     return found
 
 

@@ -58,7 +58,7 @@ READY_TIMEOUT_S = 2.0
 @asynccontextmanager
 async def opened(
     settings: Settings,
-    adapters_of: AdapterSource = open_adapters,
+    adapters_of: AdapterSource | None = None,
     asides_of: AsideSource = open_asides,
 ) -> AsyncIterator[Service]:
     """The whole stack, running; closed in reverse, so that what is measured last is still
@@ -76,6 +76,7 @@ async def opened(
         if conversations is not None:
             observers.append(conversations.observe)
         ledger = await _ledger(settings, card, database, observers, stack)
+        adapters_of = adapters_of or partial(open_adapters, card=card)
         adapters = await adapters_of(settings.tiers, stack, metrics)
         rungs = [_rung(tier, adapters[tier.name], card, ledger) for tier in settings.tiers]
         asides = await asides_of(settings, stack, metrics)

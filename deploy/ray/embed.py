@@ -5,6 +5,7 @@ from typing import Any
 
 from deploy.asides import open_embedders, open_tokenizers
 from deploy.paths import METRICS_DIR, data_dir
+from deploy.ray.engine import OnEngine
 from deploy.ray.process import log_plainly
 from serving.engines.guard.guard import GuardedEmbedder
 from serving.engines.remote.aside import AsideHost, AsideReply, Question
@@ -15,7 +16,6 @@ from serving.errors import ConfigError
 from serving.settings.root import Settings
 from serving.settings.tiers import TierSettings
 from serving.settings.vllm import VllmEngine
-from serving.telemetry.engine import EngineMetrics
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.running import RunningEmbedder
 
@@ -40,54 +40,20 @@ class EmbedderReplica:
         await self._stack.aclose()
 
 
-def embedding_server_class() -> Any:
-    """Made when it is needed: its base is in the extra."""
-    from ray.serve.llm.deployment import LLMServer  # noqa: PLC0415
-
-    class VllmEmbedderReplica(_Embedding, LLMServer):
-        async def __init__(  # type: ignore[misc]  # Ray awaits it
-            self, llm_config: Any, *, settings: Settings, tier: TierSettings
-        ) -> None:
-            log_plainly(settings.log)
-            await LLMServer.__init__(self, llm_config)
-            await self.answer_for(tier)
-
-        async def __del__(self) -> None:
-            self.stop()
-            await LLMServer.__del__(self)
-
-    return VllmEmbedderReplica
-
-
-class _Embedding:
+class Embedding(OnEngine):
     """What a `HandleEmbedder` calls, answered by the engine in this process."""
 
-    engine: Any
-    _asides: AsideHost
-    _metrics: Metrics
-
     async def answer_for(self, tier: TierSettings) -> None:
-        """Ready, warmed up where the embedder is to be."""
         engine = tier.backend
         assert isinstance(engine, VllmEngine)
-        self._metrics = Metrics(multiprocess_dir=data_dir() / METRICS_DIR, role="tier")
-        loggers = self.engine._engine_client.logger_manager.stat_loggers
-        loggers.append(EngineMetrics(self._metrics.registry, tier.name))
         embedder = _embedder(self.engine, tier)
         if engine.warm_up:
             await warm_up(embedder, tier)
-        running = RunningEmbedder(embedder, self._metrics.tier_running.labels(tier.name))
-        self._asides = AsideHost(
+        running = RunningEmbedder(embedder, self.metrics.tier_running.labels(tier.name))
+        self.asides = AsideHost(
             {tier.name: GuardedEmbedder(running, tier)},
             {tier.name: vllm_tokenizer(self.engine, tier)},
         )
-
-    async def aside(self, tier: str, question: Question, asked: Asked) -> AsideReply:
-        return await self._asides.ask(tier, question, asked)
-
-    def stop(self) -> None:
-        if hasattr(self, "_metrics"):
-            self._metrics.close()
 
 
 def _embedder(engine: Any, tier: TierSettings) -> VllmEmbedder:

