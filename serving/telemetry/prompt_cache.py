@@ -1,5 +1,8 @@
 """What became of planned prompt caching, in numbers."""
 
+from collections.abc import Sequence
+from functools import partial
+
 from cachetools import LRUCache
 from prometheus_client import CollectorRegistry, Counter
 
@@ -29,47 +32,24 @@ class PromptCacheMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._features, self._prefixes = _Names(MAX_FEATURES), _Names(MAX_PREFIXES)
         self._seen: LRUCache[str, None] = LRUCache(10 * MAX_PREFIXES)
-        self._calls = Counter(
-            "stepwell_prompt_cache_calls",
-            "Calls by what became of their plan: hit, or why less was read.",
-            ["tier", "feature", "outcome"],
-            registry=registry,
-        )
-        self._tokens = Counter(
-            "stepwell_prompt_cache_tokens",
-            "Prompt tokens by how they were billed: read, written, plain.",
-            ["tier", "feature", "prefix", "billed"],
-            registry=registry,
-        )
-        self._waits = Counter(
-            "stepwell_prompt_cache_waits",
+        self._calls, self._tokens = _plans(registry)
+        counter = partial(_counter, registry)
+        self._waits = counter(
+            "waits",
             "Calls that waited for the first one of their prefix: released, or not in time.",
             ["tier", "result"],
-            registry=registry,
         )
-        self._invalidators = Counter(
-            "stepwell_prompt_cache_invalidators",
+        self._invalidators = counter(
+            "invalidators",
             "Calls whose prefix held bytes that change from call to call, by kind.",
             ["tier", "kind"],
-            registry=registry,
         )
-        self._lost = Counter(
-            "stepwell_prompt_cache_lost_usd",
-            "What such bytes have cost, in USD.",
-            ["tier", "kind"],
-            registry=registry,
+        self._lost = counter("lost_usd", "What such bytes have cost, in USD.", ["tier", "kind"])
+        self._alerts = counter(
+            "alerts", "Falls of a feature's hit rate below its own past.", ["tier", "feature"]
         )
-        self._alerts = Counter(
-            "stepwell_prompt_cache_alerts",
-            "Falls of a feature's hit rate below its own past.",
-            ["tier", "feature"],
-            registry=registry,
-        )
-        self._errors = Counter(
-            "stepwell_prompt_cache_errors",
-            "Calls that left unplanned because the planner failed.",
-            ["tier"],
-            registry=registry,
+        self._errors = counter(
+            "errors", "Calls that left unplanned because the planner failed.", ["tier"]
         )
 
     def called(self, tier: str, feature: str, outcome: str) -> None:
@@ -99,3 +79,24 @@ class PromptCacheMetrics:
 
     def failed(self, tier: str) -> None:
         self._errors.labels(tier).inc()
+
+
+def _counter(registry: CollectorRegistry, name: str, about: str, labels: Sequence[str]) -> Counter:
+    return Counter(f"stepwell_prompt_cache_{name}", about, labels, registry=registry)
+
+
+def _plans(registry: CollectorRegistry) -> tuple[Counter, Counter]:
+    """What became of plans, in calls and in tokens."""
+    calls = _counter(
+        registry,
+        "calls",
+        "Calls by what became of their plan: hit, or why less was read.",
+        ["tier", "feature", "outcome"],
+    )
+    tokens = _counter(
+        registry,
+        "tokens",
+        "Prompt tokens by how they were billed: read, written, plain.",
+        ["tier", "feature", "prefix", "billed"],
+    )
+    return calls, tokens

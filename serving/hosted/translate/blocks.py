@@ -28,7 +28,9 @@ def cache_control(carrier: ContentPart | Message | Any) -> Block | None:
     """The breakpoint that a part, message or tool carries: Anthropic's `cache_control` as it is,
     OpenAI's `prompt_cache_breakpoint` translated; None where there is none.
     """
-    extra = getattr(carrier, "model_extra", None) or {}
+    extra = getattr(carrier, "model_extra", None)
+    if not extra:
+        return None
     found = extra.get("cache_control")
     if isinstance(found, dict) and found.get("type") == "ephemeral":
         ttl = found.get("ttl")

@@ -1,0 +1,1 @@
+"""Prompt caching at the provider: which prefixes are marked, for how long, and what came of it."""
