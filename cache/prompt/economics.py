@@ -24,7 +24,7 @@ that were used once more (`later`, which give `m` above):
 
     worth of 5 minutes = a · ((m - r) + a'/(1-a') · (m - r)) = a · (m - r) / (1-a')
 
-and so for the hour, with c. The first hit saves `m - r`, and leaves an entry behind as any hit does.
+and so for the hour, with c. The first hit saves `m - r`, and leaves an entry behind like any hit.
 
 **The blocks between two breakpoints** are found stored only by a request that shares them to the
 end, so all tokens of a segment are worth what the prefix at the segment's *end* is worth, and cost

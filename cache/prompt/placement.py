@@ -14,8 +14,8 @@ _ALIKE = 1.0
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a breakpoint could stand: the block's index and position, the tokens up to its end,
-    what an entry there is worth, and what on top, behind a deeper one (`standby`). `stored`: the lifetime of the entry that stands there already; a breakpoint keeps it alive and
-    writes nothing.
+    what an entry there is worth, and what on top, behind a deeper one (`standby`). `stored`: the
+    lifetime of the entry that stands there already; a breakpoint keeps it alive and writes nothing.
     """
 
     index: int
@@ -123,9 +123,7 @@ def _ordered(points: Sequence[Breakpoint]) -> tuple[Breakpoint, ...]:
     called one of an hour, which neither costs nor prolongs anything.
     """
     last = max((i for i, point in enumerate(points) if point.ttl == "1h"), default=-1)
-    return tuple(
-        Breakpoint(p.index, "1h") if i <= last else p for i, p in enumerate(points)
-    )
+    return tuple(Breakpoint(p.index, "1h") if i <= last else p for i, p in enumerate(points))
 
 
 def _thinned(places: Sequence[Place], read: Place | None) -> list[Place]:

@@ -5,12 +5,13 @@ gaps of its own, so gaps are also learned for groups of prefixes that are alike 
 
 - **first**: never seen before. By what the new part continues (nothing, a prefix that was used
   once, one that was used more often), by how many blocks follow it in the prompt (the end of a
-  prompt is rarely shared), by how long ago the prefix it continues was used, by the new part's size.
+  prompt is rarely shared), by how long ago the prefix it continues was used, by the new part's
+  size.
 - **seen**: by how often it was used before, how long ago, and its size.
 
 Each group is a `Curve` that leans on the next wider one, up to all of its scope and all scopes, so
-a group of few gaps says little that its parent does not. A prefix that was seen before has counts of
-its own gaps, which lean on its group in the same way (`OWN_GAPS`, Beta-binomial).
+a group of few gaps says little that its parent does not. A prefix that was seen before has counts
+of its own gaps, which lean on its group in the same way (`OWN_GAPS`, Beta-binomial).
 
 The blocks of a prompt are not counted one by one: those that are alike and neighbours make one
 cohort of weight 1, of which a later prompt returns the share that it shares.
@@ -65,9 +66,9 @@ class _Prefix:
 
     def used(self, gap: float) -> None:
         self.uses += 1
-        if gap <= TTL_S["5m"]:
+        if gap < TTL_S["5m"]:
             self.near += 1
-        elif gap <= TTL_S["1h"]:
+        elif gap < TTL_S["1h"]:
             self.far += 1
         else:
             self.late += 1
@@ -87,6 +88,9 @@ class Part:
     uses: int
     gap: float | None
     label: _Label
+
+    def tokens(self, ends: Sequence[int]) -> int:
+        return ends[self.last] - (ends[self.first - 1] if self.first else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +146,12 @@ class ReuseModel:
         self._advance(now)
         seen = self._seen(chain, scope)
         parts = self._parts(ends, seen, scope)
-        for part, after in zip(parts, [*parts[1:], None], strict=True):
-            if part.gap is not None and after is not None and after.gap != part.gap:
+        after: Part | None = None
+        for part in reversed(parts):  # the shortest prefixes last: they are forgotten last
+            if part.uses and after is not None and after.gap != part.gap:
                 seen[part.last].forks += 1  # its last user went on elsewhere
-            before = ends[part.first - 1] if part.first else 0
-            self._use(chain, part, seen, max(1, ends[part.last] - before), scope)
+            self._use(chain, part, seen, part.tokens(ends), scope)
+            after = part
         while len(self._prefixes) > MAX_PREFIXES:
             self._prefixes.popitem(last=False)
         return parts
@@ -208,10 +213,11 @@ class ReuseModel:
     ) -> None:
         returned: dict[int, tuple[Cohort, float]] = {}
         cohort = self._cohorts.add(self._line(part.label))
-        for i in range(part.first, part.last + 1):
-            key, share = (scope, chain[i].key), chain[i].tokens / tokens
+        for i in range(part.last, part.first - 1, -1):
+            key, share = (scope, chain[i].key), max(0, chain[i].tokens) / max(1, tokens)
             if i >= len(seen):
                 self._prefixes[key] = _Prefix(self._now, cohort, share)
+                self._prefixes.move_to_end(key)
                 continue
             prefix = seen[i]
             old = returned.get(id(prefix.cohort), (prefix.cohort, 0.0))

@@ -33,7 +33,7 @@ class Billed:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An entry: readable from `begins` on, until `expires`."""
+    """An entry: it can be read from `begins` on, and no longer at `expires`."""
 
     ttl: Ttl
     begins: float
@@ -59,7 +59,7 @@ class Shelf:
     def find(self, key: bytes, now: float) -> Stored | None:
         """The entry of this prefix, even if it can't be read yet."""
         entry = self._entries.get(key)
-        if entry is None or entry.expires >= now:
+        if entry is None or entry.expires > now:
             return entry
         del self._entries[key]
         return None
@@ -70,12 +70,15 @@ class Shelf:
     def send(
         self, chain: Sequence[Block], ends: Sequence[int], points: Sequence[Breakpoint], now: float
     ) -> Billed:
-        """A request goes out with these breakpoints, in the order of their blocks. `ends`: tokens
-        up to each block's end.
+        """A request goes out with these breakpoints, in any order; those on no block do nothing.
+        `ends`: tokens up to each block's end.
         """
         if not ends:
             return Billed()
-        points = [p for p in points if ends[p.index] >= self._minimum]
+        points = sorted(
+            (p for p in points if 0 <= p.index < len(ends) and ends[p.index] >= self._minimum),
+            key=lambda point: point.index,
+        )
         hit = max((self._hit(chain, p.index, now) for p in points), default=-1)
         read = hour = last = ends[hit] if hit >= 0 else 0
         for point in points:
@@ -92,7 +95,7 @@ class Shelf:
         while index >= 0 and chain[index].position > beyond:
             key = chain[index].key
             entry = self._entries.get(key)
-            if entry is not None and entry.begins <= now <= entry.expires:
+            if entry is not None and entry.begins <= now < entry.expires:
                 expires = max(entry.expires, now + TTL_S[entry.ttl])
                 self._entries[key] = Stored(entry.ttl, entry.begins, expires)
                 self._entries.move_to_end(key)
@@ -114,7 +117,7 @@ class Shelf:
         """Drops what has expired from the old end, and what is too much."""
         while self._entries:
             key, entry = next(iter(self._entries.items()))
-            if entry.expires >= now and (self._most is None or len(self._entries) <= self._most):
+            if entry.expires > now and (self._most is None or len(self._entries) <= self._most):
                 return
             del self._entries[key]
 

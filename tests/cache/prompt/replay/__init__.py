@@ -1,1 +1,0 @@
-"""Tests of cache/prompt/replay."""
