@@ -48,7 +48,7 @@ def vllm_tier(name: str, model: Path, **changes: Any) -> dict[str, Any]:
         "context_tokens": 4_096,
         "backend": backend,
         "price": {"kind": "tokens", "input_per_mtok": 0.1, "output_per_mtok": 0.4},
-        "output": {"max_tokens": 1_900},
+        "output": {"max_tokens": 3_900},
         "deadline_s": 60,
         **changes,
     }

@@ -39,17 +39,18 @@ def test_the_engine_has_its_environment(stack: RayStack) -> None:
 
 def test_a_killed_engine(stack: RayStack) -> None:
     """Its stream ends in an error event; others answer meanwhile; then it is there again."""
+    engine = engine_of(stack, "local-small")  # finding it takes longer than many a stream
     with stack.client(KEYS["acme"], timeout=120) as client:
         stream = client.chat.completions.create(
             model="local-small",
             messages=ASK,
-            max_tokens=1_800,
+            max_tokens=3_900,
             stream=True,
             extra_body={"ignore_eos": True},
         )
         pieces = iter(stream)
         assert next(pieces).choices
-        os.kill(engine_of(stack, "local-small").pid, signal.SIGKILL)
+        os.kill(engine.pid, signal.SIGKILL)
         with pytest.raises(openai.APIError, match="local-small"):
             list(pieces)
         meanwhile = client.chat.completions.create(

@@ -22,7 +22,7 @@ async def endless(client: openai.AsyncOpenAI, tier: str = "local-small") -> Any:
     return await client.chat.completions.create(
         model=tier,
         messages=ASK,
-        max_tokens=1_800,
+        max_tokens=3_900,
         stream=True,
         extra_body={"ignore_eos": True},
     )
