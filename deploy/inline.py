@@ -1,12 +1,12 @@
 """`runtime: inline`: the whole stack in one uvicorn process, without Ray."""
 
-import gc
 import socket
 from collections.abc import Callable
 
 import uvicorn
 import uvloop
 
+from deploy import collector
 from deploy.build import opened
 from deploy.ports import listen
 from serving.api.app import create_app
@@ -36,7 +36,7 @@ async def serve(
     settings = listening_at(settings, host, port)
     with listen(settings.server.host, settings.server.port, hint=HINT) as listener:
         async with opened(settings) as service:
-            _calm_the_collector()
+            collector.calm()
             config = uvicorn.Config(
                 create_app(service),
                 http="httptools",
@@ -47,14 +47,6 @@ async def serve(
                 timeout_graceful_shutdown=int(settings.server.drain_s),
             )
             await _Server(config, started).serve(sockets=[listener])
-
-
-def _calm_the_collector() -> None:
-    """What was made by now lives as long as the process: looking through it again and again stops
-    the loop for a tenth of a second at a time.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 class _Server(uvicorn.Server):

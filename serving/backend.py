@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Chunk, Completion, Usage
 from serving.wire.embeddings import EmbeddingRequest, Embeddings
+from serving.wire.pickling import by_values
 from serving.wire.tokenize import DetokenizeRequest, Tokenized, TokenizeRequest
 
 _random = random.Random()  # noqa: S311 - ids are unique, not secret
@@ -79,6 +80,7 @@ Outcome = Literal["open", "accepted", "best_effort", "escalated", "failed", "can
 CacheState = Literal["off", "miss", "exact", "semantic"]
 
 
+@by_values
 @dataclass(frozen=True, slots=True)
 class Decision:
     """One step of the route trace: what was decided where, and why. `at_ms` since the request's

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from deploy import collector
 from deploy.adapters import Adapter, described
 from deploy.build import opened
 from deploy.ray.asides import asides, handle_embedders, sleeps
@@ -37,6 +38,7 @@ class Gateway:
         service = await stack.enter_async_context(opened(settings, *sources))
         ready = partial(_ready, service.ready, {**backends, **embedders})
         self._app = create_app(replace(service, ready=ready, shutdown=stack.aclose))
+        collector.calm()
 
     def __serve_build_asgi_app__(self) -> Any:
         return self._app

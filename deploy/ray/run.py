@@ -29,6 +29,11 @@ FLAGS = {
     "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "3600",
     # How long a gateway that goes stays reachable, until HAProxy on every node knows of it.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deploy.ray.ingress:middlewares",
+    # A log line for each request, parsed in Python, for counts that `/metrics` has.
+    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+    # Ray would have its workers, so all of Stepwell, step back for any other process of the host.
+    "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
+from deploy import collector
 from deploy.adapters import open_adapters
 from deploy.asides import open_tokenizers
 from deploy.paths import METRICS_DIR, data_dir
@@ -29,6 +30,7 @@ class TierReplica:
         adapters = await open_adapters(tiers, self._stack, metrics, card=card)
         self._host = TierHost({name: adapter.backend for name, adapter in adapters.items()})
         self._asides = AsideHost({}, open_tokenizers(tiers, self._stack))
+        collector.calm()
 
     async def complete(self, tier: str, asked: Asked) -> Reply:
         return await self._host.complete(tier, asked)

@@ -1,13 +1,11 @@
 """Open or closed: how the API drains."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class Doors:
-    """Counts requests inside. Once closed, new ones are refused and `empty` tells when the last of
-    the others has left. For use in one event loop.
+    """A context that counts requests inside. Once closed, new ones are refused and `empty` tells
+    when the last of the others has left. For use in one event loop.
     """
 
     def __init__(self) -> None:
@@ -20,15 +18,13 @@ class Doors:
         if not self.inside:
             self._last_left.set()
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         self.inside += 1
-        try:
-            yield
-        finally:
-            self.inside -= 1
-            if not self.open and not self.inside:
-                self._last_left.set()
+
+    def __exit__(self, *_: object) -> None:
+        self.inside -= 1
+        if not self.open and not self.inside:
+            self._last_left.set()
 
     async def empty(self, timeout_s: float) -> bool:
         """True once closed and empty, False after `timeout_s`."""

@@ -33,6 +33,7 @@ class FrontDoor:
         self._app = app
         self._desk = desk
         self._direct = dict(direct)
+        self._log: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,7 +49,7 @@ class FrontDoor:
                 message = {**message, "headers": headers}
             await send(message)
 
-        with self._desk.doors.entered(), self._desk.service.metrics.in_flight.track_inprogress():
+        with self._desk.doors, self._desk.service.metrics.in_flight.track_inprogress():
             try:
                 await self._pass(exchange, scope, receive, sending)
             except ClientGone:
@@ -95,12 +96,13 @@ class FrontDoor:
             traces=exchange.traces,
             stream_error=exchange.error if exchange.stream and exchange.status == 200 else None,
         )
-        log = structlog.get_logger("stepwell.access")
+        if self._log is None:  # bound once logging is configured; binding takes longer than a line
+            self._log = structlog.get_logger("stepwell.access").bind()
         line = exchange.log_line() | _costs(exchange)
         if exchange.endpoint in OPERATORS:
-            log.debug("request", **line)
+            self._log.debug("request", **line)
         else:
-            log.info("request", **line)
+            self._log.info("request", **line)
 
 
 def _closing() -> Overloaded:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.types import Receive
 
 from serving.api.disconnect import ClientGone
+from serving.api.eager import Begun
 from serving.api.json_shape import count_members, json_shape
 from serving.errors import (
     DeadlineExceeded,
@@ -98,26 +99,34 @@ def _check_announced(headers: Headers, most: int) -> None:
 
 
 async def _read(receive: Receive, most: int, deadline: float) -> bytes:
-    """The whole body; stops reading as soon as it is too large."""
-    parts: list[bytes] = []
-    size = 0
+    """The whole body, which mostly is there already and needs no timer then."""
+    begun = Begun(_body(receive, most))
+    if begun.done:
+        return begun.result
     try:
         async with asyncio.timeout(deadline - time.monotonic()):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                part = message.get("body", b"")
-                size += len(part)
-                if size > most:
-                    raise _too_large(most)
-                parts.append(part)
-                if not message.get("more_body", False):
-                    return parts[0] if len(parts) == 1 else b"".join(parts)
+            return await begun
     except TimeoutError:
         raise DeadlineExceeded(
             "The request body did not arrive in time.", code="body_timeout"
         ) from None
+
+
+async def _body(receive: Receive, most: int) -> bytes:
+    """Stops reading as soon as it is too large."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise _too_large(most)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _too_large(most: int) -> StepwellError:

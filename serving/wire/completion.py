@@ -7,9 +7,12 @@ OpenAI's JSON.
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from serving.wire.pickling import by_values
+
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 
 
+@by_values
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one attempt. `prompt_tokens` counts all input, cached and cache-written tokens
@@ -33,12 +36,14 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
 
+@by_values
 @dataclass(frozen=True, slots=True)
 class TopLogprob:
     token: str
     logprob: float
 
 
+@by_values
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
     """Natural log of the probability of a token that was generated, with alternatives if asked."""
@@ -48,6 +53,7 @@ class TokenLogprob:
     top: tuple[TopLogprob, ...] = ()
 
 
+@by_values
 @dataclass(frozen=True, slots=True)
 class ToolCallPart:
     """A tool call, or in a chunk a piece of one: the piece with an `id` opens the call at `index`,
@@ -60,6 +66,7 @@ class ToolCallPart:
     arguments: str = ""
 
 
+@by_values
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One answer. `logprobs` is None where the tier gives none. `provider_content` holds the
@@ -76,6 +83,7 @@ class Choice:
     provider_content: dict[str, Any] | None = None
 
 
+@by_values
 @dataclass(frozen=True, slots=True)
 class Completion:
     """A whole answer. `model` is the name the tier's server gave; `created` is Unix seconds."""
@@ -92,6 +100,7 @@ class Completion:
         return self.choices[0]
 
 
+@by_values
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A piece of a streamed answer to one choice. A stream opens each choice with a chunk that has

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 
@@ -156,6 +157,40 @@ def test_a_client_that_leaves_mid_stream_stops_the_tier(stack: RayStack) -> None
     assert (row["tier"], row["outcome"]) == ("small", "cancelled")
     assert row["completion_tokens"] > 0
     assert row["latency_ms"] < 2_000
+
+
+def test_a_client_that_leaves_while_it_waits_stops_the_tier(stack: RayStack) -> None:
+    """The gateway sees it leave: Ray Serve, which could, is told not to look. Asked at the
+    gateway's own door, since HAProxy tells it of a client that leaves so early not every time.
+    """
+    gateway = stack.replicas("gateway")[0]
+    ports = {c.laddr.port for c in gateway.net_connections("tcp") if c.status == "LISTEN"}
+    url = next(url for port in ports if _answers(url := f"http://127.0.0.1:{port}"))
+    body = {"model": "small", "messages": QUESTION}
+    with pytest.raises(httpx2.ReadTimeout):
+        httpx2.post(f"{url}/v1/chat/completions", json=body, timeout=0.6)
+    time.sleep(0.5)
+    assert stack.metric("stepwell_tier_running", tier="small") == 0
+    (row,) = stack.rows("SELECT * FROM attempts ORDER BY created_at DESC LIMIT 1")
+    assert (row["tier"], row["outcome"]) == ("small", "cancelled")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/health", timeout=2).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+def test_clients_cannot_steer_ray_by_its_headers(stack: RayStack) -> None:
+    headers = {"x-request-timeout-seconds": "0.001", "x-request-disconnect-disabled": "?0"}
+    with stack.client(timeout=60) as client:
+        answer = client.chat.completions.with_raw_response.create(
+            model="large", messages=QUESTION, extra_headers=headers
+        )
+    assert answer.status_code == 200
+    (request_id,) = answer.headers.get_list("x-request-id")  # the API's, and none of Ray Serve's
+    assert request_id.startswith("req_")
 
 
 def test_a_gateway_killed_under_load_loses_only_what_it_held(stack: RayStack) -> None:

@@ -10,8 +10,10 @@ from serving.backend import Call, Decision, Trace, Urgency
 from serving.errors import StepwellError
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Chunk, Completion
+from serving.wire.pickling import by_values
 
 
+@by_values
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request on its way: its JSON, and of its call what a tier may need. Monotonic clocks differ
@@ -31,6 +33,7 @@ class Asked:
     urgency: Urgency
 
 
+@by_values
 @dataclass(frozen=True, slots=True)
 class Notes:
     """What the tier's side adds to the route trace."""
@@ -44,12 +47,14 @@ class Notes:
             trace.note(decision.stage, decision.decision, decision.reason)
 
 
+@by_values
 @dataclass(frozen=True, slots=True)
 class Answered:
     completion: Completion
     notes: Notes
 
 
+@by_values
 @dataclass(frozen=True, slots=True)
 class Ended:
     """The end of a stream; `error` is None where it is a good one."""

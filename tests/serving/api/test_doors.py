@@ -15,7 +15,7 @@ async def test_the_last_one_out_is_waited_for() -> None:
     doors = Doors()
 
     async def visit(seconds: float) -> None:
-        with doors.entered():
+        with doors:
             await asyncio.sleep(seconds)
 
     visits = [asyncio.create_task(visit(s)) for s in (0.01, 0.05)]
@@ -29,6 +29,6 @@ async def test_the_last_one_out_is_waited_for() -> None:
 
 async def test_open_doors_are_never_empty() -> None:
     doors = Doors()
-    with doors.entered():
+    with doors:
         pass
     assert not await doors.empty(0.01)
