@@ -29,6 +29,11 @@ FLAGS = {
     "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "3600",
     # How long a gateway that goes stays reachable, until HAProxy on every node knows of it.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+    # Ray's default, and lines that it has no setting for: with splicing, HAProxy does not see that
+    # a client has left that waits for an answer on a connection to the gateway that was used before.
+    "RAY_SERVE_HAPROXY_BALANCE_ALGORITHM": (
+        "leastconn\n    no option splice-request\n    no option splice-response"
+    ),
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deploy.ray.ingress:middlewares",
     # A log line for each request, parsed in Python, for counts that `/metrics` has.
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
