@@ -4,8 +4,6 @@ Ray Serve calls `middlewares` by the path in `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPO
 process that takes HTTP requests.
 """
 
-from ray import serve
-from ray.serve.exceptions import RayServeException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +16,9 @@ REQUEST_ID = b"x-request-id"
 
 def middlewares() -> list[Middleware]:
     """None in the stand-in proxy: there it is Ray Serve that sees the client leave."""
+    from ray import serve  # noqa: PLC0415 - an extra
+    from ray.serve.exceptions import RayServeException  # noqa: PLC0415 - with it
+
     try:
         serve.get_replica_context()
     except RayServeException:
