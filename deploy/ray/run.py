@@ -29,8 +29,8 @@ FLAGS = {
     "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "3600",
     # How long a gateway that goes stays reachable, until HAProxy on every node knows of it.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
-    # Ray's default, and lines that it has no setting for: with splicing, HAProxy does not see that a
-    # client has left which waits on a connection to the gateway that was used before.
+    # Ray's default, and lines that it has no setting for: with splicing, HAProxy does not see that
+    # a client has left which waits on a connection to the gateway that was used before.
     "RAY_SERVE_HAPROXY_BALANCE_ALGORITHM": (
         "leastconn\n    no option splice-request\n    no option splice-response"
     ),
