@@ -8,9 +8,9 @@ after ten.
 
 Estimates are shrunk towards a parent: the curve of a wider group. A group's few returns first say
 by what factor it differs from its parent (Gamma prior, `FACTOR_EVENTS`), and only as they grow
-more, in which bins (`BIN_EVENTS`). The outermost parent is a guess: 15% in each bin, about as
-likely to return within five minutes as not. It makes a planner store what it knows nothing about,
-as one would by hand, and is given up after some dozens of requests.
+more, in which bins (`BIN_EVENTS`). The outermost parent is a guess: 20% in each bin, two
+chances in three to return within five minutes. It makes a planner store what it knows nothing
+about, as one would by hand, and is given up after some dozens of requests.
 """
 
 import math
@@ -26,12 +26,12 @@ STARTS = (0.0, *EDGES[:-1])
 WIDTHS = tuple(end - start for start, end in zip(STARTS, EDGES, strict=True))
 WITHIN_5M = EDGES.index(300.0) + 1
 
-GUESS = 0.15
+GUESS = 0.2
 GUESSED = tuple(-math.log(1.0 - GUESS) / width for width in WIDTHS)
 FACTOR_EVENTS = 4.0
-BIN_EVENTS = 3.0
+BIN_EVENTS = 6.0
 # A bin that nothing can have reached yet follows the others only so far.
-FACTOR_BOUNDS = (0.5, 3.0)
+FACTOR_BOUNDS = (0.7, 3.0)
 MEMORY = 2_000.0
 """Returns in one bin after which older ones count half: habits change."""
 
@@ -54,9 +54,7 @@ class Curve:
         self._waiting[bin_] += weight
         self._since[bin_] += weight * at
 
-    def leave(
-        self, bin_: int, weight: float, entered: float, now: float, *, returned: bool
-    ) -> None:
+    def leave(self, bin_: int, weight: float, entered: float, now: float, returned: bool) -> None:
         self._waiting[bin_] -= weight
         self._since[bin_] -= weight * entered
         self._risk[bin_] += weight * (now - entered)
@@ -71,17 +69,21 @@ class Curve:
         if self._at == now:
             return self._rates
         prior = self.parent.rates(now) if self.parent is not None else GUESSED
-        risk = [
-            done + max(0.0, weight * now - since)
-            for done, weight, since in zip(self._risk, self._waiting, self._since, strict=True)
-        ]
-        expected = sum(r * p for r, p in zip(risk, prior, strict=True))
-        factor = (FACTOR_EVENTS + sum(self.returns)) / (FACTOR_EVENTS + expected)
+        returns, since, waiting = self.returns, self._since, self._waiting
+        risk, expected = [], 0.0
+        for i, done in enumerate(self._risk):  # written out: this is most of a plan's time
+            still = waiting[i] * now - since[i]
+            at_risk = done + still if still > 0.0 else done
+            risk.append(at_risk)
+            expected += at_risk * prior[i]
+        factor = (FACTOR_EVENTS + sum(returns)) / (FACTOR_EVENTS + expected)
         factor = min(max(factor, FACTOR_BOUNDS[0]), FACTOR_BOUNDS[1])
         self._at = now
         self._rates = tuple(
-            (BIN_EVENTS + n) / (BIN_EVENTS / (factor * p) + r)
-            for n, r, p in zip(self.returns, risk, prior, strict=True)
+            [
+                (BIN_EVENTS + returns[i]) / (BIN_EVENTS / (factor * p) + risk[i])
+                for i, p in enumerate(prior)
+            ]
         )
         return self._rates
 
@@ -162,10 +164,12 @@ class Cohorts:
         self._count -= 1
 
     def _enter(self, cohort: Cohort) -> None:
+        bin_, weight, entered = cohort.bin, cohort.weight, cohort.entered
         for curve in cohort.curves:
-            curve.enter(cohort.bin, cohort.weight, cohort.entered)
+            curve.enter(bin_, weight, entered)
         self._bins[cohort.bin].append(cohort)
 
     def _leave(self, cohort: Cohort, weight: float, at: float, *, returned: bool) -> None:
+        bin_, entered = cohort.bin, cohort.entered
         for curve in cohort.curves:
-            curve.leave(cohort.bin, weight, cohort.entered, at, returned=returned)
+            curve.leave(bin_, weight, entered, at, returned)

@@ -67,10 +67,12 @@ class PrefixPolicy:
             return Plan(reason=f"{tokens:,} tokens, and {self._shelf.minimum:,} are the fewest")
         view = self._view(chain, ends, now, scope)
         stakes = self._stakes.get(scope)
-        hours = stakes is not None and stakes.any
+        hours = stakes is not None and stakes.may_stake(0.0, self._prices)
         points = self._points(view, hours=hours)
-        if hours and stakes is not None and not stakes.may_stake(self._stake(view, points)):
-            points = self._points(view, hours=False)
+        if hours and stakes is not None:
+            staked = self._for_an_hour(view, points)
+            if staked and not stakes.may_stake(staked, self._prices):
+                points = self._points(view, hours=False)
         return self._explained(view, points)
 
     def observe(self, chain: Sequence[Block], plan: Plan, now: float, *, scope: str = "") -> None:
@@ -152,11 +154,10 @@ class PrefixPolicy:
                 return i
         return None
 
-    def _stake(self, view: _View, points: Sequence[Breakpoint]) -> float:
-        """What the hours among the breakpoints cost beyond five minutes."""
+    def _for_an_hour(self, view: _View, points: Sequence[Breakpoint]) -> int:
+        """Tokens that the breakpoints have written for an hour."""
         hours = [view.ends[p.index] for p in points if p.ttl == "1h" and p.index > view.read]
-        unread = max(hours, default=view.read_end) - view.read_end
-        return unread * (self._prices.write_1h - self._prices.write_5m)
+        return max(hours, default=view.read_end) - view.read_end
 
     def _explained(self, view: _View, points: tuple[Breakpoint, ...]) -> Plan:
         new = [p for p in points if p.index > view.read]

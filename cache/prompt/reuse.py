@@ -3,8 +3,8 @@
 Every use of a prefix opens a gap that its next use ends. A prefix seen for the first time has no
 gaps of its own, so gaps are also learned for groups of prefixes that are alike when they are used:
 
-- **first**: never seen before. By what the new part continues (nothing, a prefix that was used
-  once, one that was used more often), by how many blocks follow it in the prompt (the end of a
+- **first**: never seen before. By what the new part continues (nothing, or a prefix that was
+  used so often), by how many blocks follow it in the prompt (the end of a
   prompt is rarely shared), by how long ago the prefix it continues was used, by the new part's
   size.
 - **seen**: by how often it was used before, how long ago, and its size.
@@ -28,7 +28,7 @@ from cache.prompt.chain import TTL_S, Block
 from cache.prompt.economics import GapOdds
 from cache.prompt.hazard import Cohort, Cohorts, Curve
 
-OWN_GAPS = 4.0
+OWN_GAPS = 2.0
 """A prefix's own gaps count half once there are so many."""
 MEMORY = 16.0
 """Gaps of one prefix after which older ones count half."""
@@ -196,7 +196,7 @@ class ReuseModel:
         self, ends: Sequence[int], start: int, on: _Prefix | None, scope: str
     ) -> list[Part]:
         """The blocks from `start` on, by how many follow them."""
-        label: _Label = (scope, "first", 0 if on is None else min(on.uses, 2))
+        label: _Label = (scope, "first", 0 if on is None else _often(on.uses))
         age = () if on is None else (_age(self._now - on.last),)
         size = _size(ends[-1] - (ends[start - 1] if start else 0))
         found: list[Part] = []
@@ -252,6 +252,11 @@ def _alike(prefix: _Prefix) -> int:
 
 def _uses(uses: int) -> int:
     return uses if uses < 4 else 4 if uses < 8 else 5
+
+
+def _often(uses: int) -> int:
+    """Once is a conversation that goes on; many times, a prompt that all of a feature share."""
+    return uses if uses < 2 else 2 if uses < 4 else 3 if uses < 16 else 4
 
 
 def _age(gap: float) -> int:

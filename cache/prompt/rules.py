@@ -5,7 +5,8 @@
   written with. Up to the longest hit, everything is read.
 - From there to the last breakpoint, everything is written: up to the last breakpoint of an hour at
   that price, then at that of five minutes. Each breakpoint behind the hit stores one entry, whose
-  time counts from the request's start and which can be read once the answer has begun.
+  time counts from the request's start and which can be read once the answer has begun. An entry is
+  all of its prefix: one of an hour behind an entry of five minutes that was read keeps both.
 - A breakpoint on fewer than the model's minimum of tokens does nothing.
 
 Where the rules leave room, the dearer reading holds: a breakpoint within what is read stores

@@ -7,7 +7,9 @@ paid from what was saved: the planner may stake the lead of its own costs over t
 everything for five minutes, and a little of all that it spent (`SEED`). A planner that stakes at
 most its lead never falls more than `SEED` behind that habit, however wrong its estimates; where
 five minutes are too short to be of use, habit wastes every write and the lead grows fast.
-Once storing everything for an hour would have been the cheapest of all, hours need no lead.
+Nor may they bring the planner more than `LOSS` above never storing anything: where nothing comes
+again within five minutes, that habit is easily beaten and a lead over it says nothing. Once storing
+everything for an hour would have been the cheapest of all, hours need no lead.
 
 The habits are counted as if they could have a breakpoint after every block, so they are cheaper
 here than any real plan: what is said to be a lead is one.
@@ -22,6 +24,7 @@ from cache.prompt.reuse import Part
 from cache.prompt.rules import Billed
 
 SEED = 0.005
+LOSS = 0.08
 HALF_LIFE_S = 86_400.0
 
 
@@ -35,16 +38,16 @@ class Stakes:
     hour: float = 0.0
     since: float = 0.0
 
-    def may_stake(self, extra: float) -> bool:
-        """Whether hours that cost so much more than five minutes may be bought now."""
+    def may_stake(self, tokens: float, prices: RelativePrices) -> bool:
+        """Whether so many tokens may be written for an hour now."""
         if self.hour < min(self.plain, self.five_minutes):
             return True
-        return extra <= self.five_minutes - self.own + SEED * self.own
-
-    @property
-    def any(self) -> bool:
-        """Whether there is anything to stake."""
-        return self.may_stake(0.0)
+        lead = self.five_minutes - self.own + SEED * self.own
+        unspent = self.plain - self.own + LOSS * self.own
+        return (
+            tokens * (prices.write_1h - prices.write_5m) <= lead
+            and tokens * (prices.write_1h - 1.0) <= unspent
+        )
 
     def add(
         self,

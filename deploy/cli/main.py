@@ -10,6 +10,7 @@ from deploy.cli.demo.command import demo
 from deploy.cli.emulator import emulator
 from deploy.cli.hash_key import hash_key
 from deploy.cli.outcomes import outcomes
+from deploy.cli.prompt_cache import prompt_cache
 from deploy.cli.replay.command import replay
 from deploy.cli.report import report
 from deploy.cli.serve import serve
@@ -54,6 +55,7 @@ app.command("replay")(replay)
 app.command("report")(report)
 app.command("demo")(demo)
 app.add_typer(outcomes, name="outcomes")
+app.add_typer(prompt_cache, name="prompt-cache")
 app.command("emulator")(emulator)
 app.command("hash-key")(hash_key)
 app.command("version")(version)

@@ -22,7 +22,17 @@ def stepwell(*arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_help_names_every_command() -> None:
     done = stepwell("--help")
     assert done.returncode == 0
-    for name in ("serve", "check", "hash-key", "replay", "demo", "report", "outcomes", "emulator"):
+    for name in (
+        "serve",
+        "check",
+        "hash-key",
+        "replay",
+        "demo",
+        "report",
+        "outcomes",
+        "emulator",
+        "prompt-cache",
+    ):
         assert name in done.stdout
 
 

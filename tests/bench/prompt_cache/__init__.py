@@ -1,0 +1,1 @@
+"""What planning saves on recorded and made-up traffic."""
