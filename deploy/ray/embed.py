@@ -1,4 +1,4 @@
-"""An embedder's replica: a mock or a server by URL, or vLLM's pooling engine."""
+"""An embedder's replica: a mock, a server by URL, a model of its own, or vLLM's pooling engine."""
 
 from contextlib import AsyncExitStack
 from typing import Any
@@ -29,7 +29,7 @@ class EmbedderReplica:
         metrics = Metrics(multiprocess_dir=data_dir() / METRICS_DIR, role="tier")
         self._stack.callback(metrics.close)
         self._asides = AsideHost(
-            open_embedders([embedder], self._stack, metrics),
+            await open_embedders([embedder], self._stack, metrics),
             open_tokenizers([embedder], self._stack),
         )
 

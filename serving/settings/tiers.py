@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from serving.settings.base import EnvName, Frozen, Name, Seconds, Share, Usd
 from serving.settings.emulator import EmulatorBatches, EmulatorFault
+from serving.settings.local import LocalEngine
 from serving.settings.prompt_cache import PromptCacheSettings
 from serving.settings.vllm import VllmEngine
 
@@ -168,7 +169,8 @@ class OpenAIEngine(Frozen):
 
 
 EngineSettings = Annotated[
-    MockEngine | VllmEngine | AnthropicEngine | OpenAIEngine, Field(discriminator="engine")
+    MockEngine | VllmEngine | AnthropicEngine | OpenAIEngine | LocalEngine,
+    Field(discriminator="engine"),
 ]
 
 

@@ -1,6 +1,7 @@
 """What embeds and tokenizes in this process, by the settings."""
 
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,16 @@ def test_what_each_can() -> None:
     assert ability_of(silent) == EmbedderAbility(frozenset(), dimensions=True)
     vllm = settings(runtime="ray", embedders=[named("v", {"engine": "vllm"})]).embedders[0]
     assert ability_of(vllm).params is not None
+    local = settings(embedders=[named("l", {"engine": "local"})]).embedders[0]
+    assert ability_of(local) == EmbedderAbility(frozenset(), dimensions=True, tokens=False)
+    assert not tokenizes(local)
+
+
+async def test_a_model_that_is_not_there_is_said_before_anything_is_served(tmp_path: Path) -> None:
+    local = {"engine": "local", "source": str(tmp_path)}
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ConfigError, match=r"config\.json cannot be read"):
+            await open_asides(settings(embedders=[named("e", local)]), stack, Metrics())
 
 
 async def test_a_missing_key_is_said_before_anything_is_served() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from serving.settings.local import LocalEngine
 from serving.settings.root import Settings
 
 MOCK = {"engine": "mock"}
@@ -43,6 +44,8 @@ def test_an_alias_may_mean_an_embedder() -> None:
         ([embedder("auto")], {}, "'auto' is the name of the cascade"),
         ([embedder(backend={"engine": "anthropic"})], {}, "has no embeddings"),
         ([embedder(gate={})], {}, "embedders.mini: gate has no meaning"),
+        ([embedder(backend={"engine": "local", "threads": 0})], {}, "threads"),
+        ([embedder(backend={"engine": "local", "gpu_share": 1.5})], {}, "gpu_share"),
         ([embedder(effort="low", output={})], {}, "effort, output has no meaning"),
         ([embedder(backend={"engine": "vllm"})], {}, "embedders.mini: vLLM runs on Ray"),
         (
@@ -62,3 +65,13 @@ def test_what_cannot_be(embedders: list[Any], more: dict[str, Any], fault: str) 
 def test_vllm_embeds_on_ray() -> None:
     found = settings(embedder(backend={"engine": "vllm"}), runtime="ray")
     assert found.embedders[0].backend.engine == "vllm"
+
+
+def test_a_model_in_this_process_is_an_embedder_and_no_tier() -> None:
+    local = {"engine": "local", "threads": 2}
+    found = settings(embedder(backend=local)).embedders[0]
+    assert found.backend == LocalEngine(engine="local", threads=2)
+    assert not found.hosted
+    assert not found.simulated
+    with pytest.raises(ValidationError, match=r"tiers\.big: engine local makes vectors only"):
+        Settings.model_validate({"tiers": [embedder("big", backend=local)]})
