@@ -337,3 +337,13 @@ async def test_the_answer_passes_unchanged_on_a_miss() -> None:
     completion = await house.cached.complete(ask(), made())
     assert (completion.id, completion.created) == ("own-1", 1_000)
     assert house.inner.requests == [ask()]
+
+
+async def test_all_can_be_forgotten_at_once() -> None:
+    house = House()
+    await house.ask()
+    await house.ask(ask("Why is grass green?"))
+    house.cached.forget()
+    assert (await house.ask()).trace.cache == "miss"
+    assert (await house.ask()).trace.cache == "exact"
+    assert not house.cached.evict("r1")

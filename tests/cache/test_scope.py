@@ -183,3 +183,10 @@ def _typed(value: Any) -> Any:
 
 def test_what_is_left_out_is_not_answer_relevant() -> None:
     assert not LEFT_OUT & {"model", "messages", "tools", "seed", "temperature", "response_format"}
+
+
+def test_the_version_of_a_document_separates_and_tags_do_not() -> None:
+    plain = key()
+    first = key(stepwell={"document_version": "v1"})
+    assert len({plain, first, key(stepwell={"document_version": "v2"})}) == 3
+    assert key(stepwell={"document_version": "v1", "cache_tags": ["a"]}) == first

@@ -1,0 +1,1 @@
+"""What two questions differ in, beside the distance of their vectors."""
