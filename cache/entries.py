@@ -75,6 +75,10 @@ class Entries:
         """Forgets what is kept under `key`."""
         self._kept.pop(key, None)
 
+    def clear(self) -> None:
+        self._kept.clear()
+        self._key_of.clear()
+
     def evict(self, request_id: str) -> bool:
         """Forgets the answer that this request made; a later one to the same question stays. The
         id is remembered, so that an answer which is still on its way in is not kept either.

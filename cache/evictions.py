@@ -17,6 +17,7 @@ from cachetools import LRUCache
 from cache.epochs import Epochs
 from serving.settings.root import CacheSettings
 from serving.storage.epochs import Changes
+from serving.storage.semantic import PURGE
 
 REMEMBERED_ANSWERS = 16_384
 """Answers whose key is known from their request, so that a check that takes a while finds it."""
@@ -154,6 +155,8 @@ class SharedEvictions:
     async def _look(self) -> None:
         began = self._clock()
         changes = await self._store.changes(self._newest)
-        self._epochs.learn(changes.scopes, complete=changes.complete)
+        # Of a purge it is not known here which entries it means, so all of them go.
+        purged = any(scope.startswith(PURGE) for scope in changes.scopes)
+        self._epochs.learn(changes.scopes, complete=changes.complete and not purged)
         self._newest = changes.newest
         self._looked_at = began

@@ -7,32 +7,18 @@ effort, not degraded, not refused, not cut short; a stream only once it has come
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from decimal import Decimal
-from typing import Protocol
+from dataclasses import dataclass
 
 from cache.entries import PER_ENTRY, Entries, Entry
 from cache.evictions import SharedEvictions
 from cache.footprint import footprint
+from cache.keep import Copy, HitLedger, keepable, maker_of, replay, without_logprobs
 from cache.scope import scope_key
-from serving.backend import Attempt, Backend, Call, ChunkStream, Kind, new_id
+from serving.backend import Backend, Call, ChunkStream
 from serving.settings.root import CacheSettings
 from serving.settings.tasks import TaskSettings
 from serving.wire.chat import ChatRequest
-from serving.wire.completion import Assembler, Chunk, Completion, as_chunks
-
-WHOLE = frozenset({"stop", "tool_calls", "function_call"})
-"""Finish reasons of an answer that says all it has to say."""
-
-
-class HitLedger(Protocol):
-    """What the cache needs of the ledger."""
-
-    async def admit(self) -> None: ...
-
-    def open(
-        self, call: Call, *, kind: Kind, tier: str, model: str, simulated: bool
-    ) -> Attempt: ...
+from serving.wire.completion import Completion, as_chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +76,7 @@ class ExactCached:
             for chunk in as_chunks(await self._hit(found.entry, call, found.started)):
                 yield chunk
             return
-        kept = _Copy(self._settings.max_entry_bytes) if found.key is not None else None
+        kept = Copy(self._settings.max_entry_bytes) if found.key is not None else None
         async with aclosing(self._inner.stream(request, call)) as chunks:
             async for chunk in chunks:
                 if kept is not None:
@@ -106,6 +92,10 @@ class ExactCached:
         if self._evictions is not None:
             self._evictions.evict(request_id)
         return self._entries.evict(request_id)
+
+    def forget(self) -> None:
+        """Forgets all that is kept."""
+        self._entries.clear()
 
     def _look_up(self, request: ChatRequest, call: Call) -> _Lookup:
         started = time.monotonic()
@@ -138,38 +128,23 @@ class ExactCached:
         return entry
 
     async def _hit(self, entry: Entry, call: Call, started: float) -> Completion:
-        """A copy under a new id and time: each response is one of its own, with its own row in the
-        ledger. `Overloaded` where the ledger takes no rows.
-        """
-        await self._ledger.admit()
-        attempt = self._ledger.open(
-            call, kind="cache_hit", tier=entry.tier, model=entry.model, simulated=entry.simulated
-        )
         age = self._clock() - entry.stored_at
-        call.trace.tier = entry.tier
-        call.trace.drop(entry.dropped)
         call.trace.note("cache", "hit", f"answer of {entry.attempt_id}, {age:.0f} s old")
-        attempt.usage = entry.completion.usage
-        attempt.cost_usd = Decimal(0)
-        attempt.latency_ms = (time.monotonic() - started) * 1_000
-        attempt.judge("accepted", "exact_cache_hit")
-        fresh = f"chatcmpl-{new_id()}"
-        return replace(entry.completion, id=fresh, created=int(time.time()))
+        return await replay(entry, call, self._ledger, started=started, reason="exact_cache_hit")
 
     def _offer(
         self, found: _Lookup, request: ChatRequest, call: Call, completion: Completion
     ) -> None:
         """Keeps the answer if it may be kept."""
-        maker = _maker(call)
-        if found.key is None or maker is None or not _keepable(completion, call):
+        maker = maker_of(call)
+        if found.key is None or maker is None or not keepable(completion, call):
             return
         if self._evictions is not None:
             self._evictions.made(call.request_id, found.key)
             if self._evictions.overtaken(found.key, found.look):
                 return
         if not request.logprobs:
-            choices = tuple(replace(c, logprobs=None) for c in completion.choices)
-            completion = replace(completion, choices=choices)
+            completion = without_logprobs(completion)
         size = PER_ENTRY + footprint(completion)
         if size > self._settings.max_entry_bytes:
             call.trace.note("cache", "not kept", f"{size} bytes are too many for one entry")
@@ -190,31 +165,6 @@ class ExactCached:
         self._entries.put(found.key, entry)
 
 
-class _Copy:
-    """Assembles a stream in passing, as long as it fits into an entry."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._assembler: Assembler | None = Assembler()
-        self._left = max_bytes
-
-    def add(self, chunk: Chunk) -> None:
-        if self._assembler is None:
-            return
-        texts = (chunk.content, chunk.reasoning, *(c.arguments for c in chunk.tool_calls))
-        self._left -= sum(len(text) for text in texts if text is not None)
-        if self._left < 0:
-            self._assembler = None
-            return
-        self._assembler.add(chunk)
-
-    def completion(self) -> Completion | None:
-        """The whole answer; None where it was too long or did not come to its end."""
-        whole = self._assembler
-        if whole is None or not whole.finished or whole.usage is None:
-            return None
-        return whole.completion()
-
-
 def _why_off(
     request: ChatRequest, call: Call, task: TaskSettings, settings: CacheSettings
 ) -> str | None:
@@ -226,16 +176,3 @@ def _why_off(
     if request.options.cache is False:
         return "off for this request"
     return None if call.kind == "attempt" else "a spot check must ask anew"
-
-
-def _maker(call: Call) -> Attempt | None:
-    """The accepted attempt that made the answer, None where none was accepted."""
-    attempts = (a for a in reversed(call.trace.attempts) if a.kind == "attempt")
-    return next((a for a in attempts if a.outcome == "accepted"), None)
-
-
-def _keepable(completion: Completion, call: Call) -> bool:
-    trace = call.trace
-    if trace.best_effort is not None or trace.degraded is not None or not completion.choices:
-        return False
-    return all(c.finish_reason in WHOLE and not c.refusal for c in completion.choices)

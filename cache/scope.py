@@ -4,8 +4,12 @@ A key is a hash over all that can change an answer or who may see it: the tenant
 model asked for, the task class, the highest allowed tier, the validators of the request, and the
 request itself with every parameter, known or not. What is left out is listed in `LEFT_OUT`, so a
 parameter that nobody has heard of yet separates entries rather than mixing them.
+
+The key of an exact entry is over all of it. The scope of a question is over all of it but the
+question: the text of the last message, with which semantic entries of one scope are told apart.
 """
 
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -26,11 +30,22 @@ LEFT_OUT = frozenset(
         *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
     }
 )
-"""Top-level parameters that do not change the answer. Of the `stepwell` object `validators` counts,
-`task` and `max_tier` through the call; `explain`, `cache`, `feature`, `session`, `step` and
-`deadline_ms` do not."""
+"""Top-level parameters that do not change the answer. Of the `stepwell` object `validators` and
+`document_version` count, `task` and `max_tier` through the call; `explain`, `cache`, `cache_tags`,
+`feature`, `session`, `step` and `deadline_ms` do not."""
 
-_DOMAIN = b"stepwell exact"
+_EXACT, _QUESTION = b"stepwell exact", b"stepwell asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Scoped:
+    """`key`: of an exact entry. `scope`: of the question `text`; both are None where the last
+    message has no text, or more than text, or is not the user's. 64 hexadecimal digits each.
+    """
+
+    key: str
+    scope: str | None = None
+    text: str | None = None
 
 
 def scope_key(request: ChatRequest, call: Call, policy: str = "") -> str | None:
@@ -38,7 +53,23 @@ def scope_key(request: ChatRequest, call: Call, policy: str = "") -> str | None:
     beyond 64 bits, a lone surrogate), and so cannot be cached. `policy` names whatever else decides
     which answers are acceptable; entries of different policies never meet.
     """
-    scope = {
+    return _digest(_parts(request, call, policy), _EXACT)
+
+
+def scoped(request: ChatRequest, call: Call, policy: str = "") -> Scoped | None:
+    """As `scope_key`, with the scope of the question that the request ends in."""
+    parts = _parts(request, call, policy)
+    key = _digest(parts, _EXACT)
+    if key is None:
+        return None
+    text = _without_text(parts["request"]["messages"])
+    if text is None:
+        return Scoped(key)
+    return Scoped(key, _digest(parts, _QUESTION), text)
+
+
+def _parts(request: ChatRequest, call: Call, policy: str) -> dict[str, Any]:
+    parts = {
         "tenant": call.tenant,
         "policy": policy,
         "task": call.task,
@@ -46,11 +77,34 @@ def scope_key(request: ChatRequest, call: Call, policy: str = "") -> str | None:
         "validators": _validators(request),
         "request": _normalised(request),
     }
+    if (document := request.options.document_version) is not None:
+        parts["document"] = document
+    return parts
+
+
+def _digest(parts: dict[str, Any], domain: bytes) -> str | None:
     try:
-        canonical = orjson.dumps(scope, option=orjson.OPT_SORT_KEYS)
+        canonical = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
     except (orjson.JSONEncodeError, TypeError):
         return None
-    return blake2b(canonical, digest_size=32, person=_DOMAIN).hexdigest()
+    return blake2b(canonical, digest_size=32, person=domain).hexdigest()
+
+
+def _without_text(messages: list[dict[str, Any]]) -> str | None:
+    """Takes the text out of the last message, which is left with the number of its parts and what
+    else they say. None where there is more to the question than text.
+    """
+    last = messages[-1]
+    content = last.get("content")
+    if last["role"] != "user" or not content:
+        return None
+    if isinstance(content, str):
+        messages[-1] = last | {"content": None}
+        return content
+    if any(part["type"] != "text" for part in content):
+        return None
+    messages[-1] = last | {"content": [part | {"text": None} for part in content]}
+    return "\n".join(part["text"] for part in content)
 
 
 def _validators(request: ChatRequest) -> list[dict[str, Any]]:

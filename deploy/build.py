@@ -1,12 +1,13 @@
 """The one place that wires: it picks the concrete classes and stacks them in the order in which a
 request meets them.
 
-    api ─▶ classified ─▶ exact cache ─▶ audited ─▶ cascade ─▶ per tier: metered ─▶ fit ─▶ adapter
+    api ─▶ classified ─▶ exact cache ─▶ semantic cache ─▶ audited ─▶ cascade
+      │                                         per tier: metered ─▶ fit ─▶ adapter ◀─┘
       └─▶ per embedder: fit ─▶ metered ─▶ adapter
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from cache.exact import ExactCached
 from deploy.adapters import Adapter, AdapterSource, open_adapters
 from deploy.asides import AsideSource, ability_of, open_asides
 from deploy.paths import METRICS_DIR, data_dir, database_url
+from deploy.semantic import MemorySource, Remembered, memory_for, open_memory, semantic_cached
 from router.audit import Audited
 from router.classified import Classified
 from router.conversations import Conversations
@@ -25,6 +27,7 @@ from router.identity import key_of
 from router.live import CascadeBackend, Tasks
 from router.observe import Observe
 from router.planner import Planner
+from router.route import Accepted
 from router.rung import Rung
 from router.spot_check import SpotChecker
 from router.task import TaskClassifier
@@ -60,10 +63,12 @@ async def opened(
     settings: Settings,
     adapters_of: AdapterSource | None = None,
     asides_of: AsideSource = open_asides,
+    memory_of: MemorySource = open_memory,
 ) -> AsyncIterator[Service]:
     """The whole stack, running; closed in reverse, so that what is measured last is still
-    written. `adapters_of` says where the tiers are, `asides_of` where embedders and tokenizers: by
-    default in this process. `ConfigError` where a part cannot be had.
+    written. `adapters_of` says where the tiers are, `asides_of` where embedders and tokenizers,
+    `memory_of` where the semantic cache's memory: by default in this process. `ConfigError` where a
+    part cannot be had.
     """
     check_tasks(settings)
     async with AsyncExitStack() as stack:
@@ -75,11 +80,18 @@ async def opened(
         observers = [metrics.observe_attempt]
         if conversations is not None:
             observers.append(conversations.observe)
-        ledger = await _ledger(settings, card, database, observers, stack)
+        ledger = await open_ledger(settings, card, database, observers, stack)
         adapters_of = adapters_of or partial(open_adapters, card=card)
         adapters = await adapters_of(settings.tiers, stack, metrics)
         rungs = [_rung(tier, adapters[tier.name], card, ledger) for tier in settings.tiers]
         asides = await asides_of(settings, stack, metrics)
+        embedders = {
+            e.name: served_embedder(e, asides.embedders[e.name], card, ledger)
+            for e in settings.embedders
+        }
+        remembered = await memory_for(
+            settings, database, embedders, metrics=metrics, source=memory_of, stack=stack
+        )
         evictions = await _evictions(settings, database, stack)
         yield Service(
             settings=settings,
@@ -90,15 +102,14 @@ async def opened(
                 ledger,
                 conversations=conversations,
                 evictions=evictions,
+                remembered=remembered,
+                metrics=metrics,
                 stack=stack,
             ),
             models=model_cards(settings, _prices(settings, card)),
             metrics=metrics,
             ready=lambda: _ready(database),
-            embedders={
-                e.name: _embedder(e, asides.embedders[e.name], card, ledger)
-                for e in settings.embedders
-            },
+            embedders=embedders,
             tokenizers=asides.tokenizers,
         )
 
@@ -111,6 +122,8 @@ def _backend(
     *,
     conversations: Conversations | None,
     evictions: SharedEvictions | None,
+    remembered: Remembered | None,
+    metrics: Metrics,
     stack: AsyncExitStack,
 ) -> Backend:
     """The wrappers of one request, from the cascade out."""
@@ -126,15 +139,44 @@ def _backend(
         rungs,
         tasks=tasks,
         planner=planner,
-        on_accepted=checker.offer,
+        on_accepted=partial(_to_check, checker),
         conversations=conversations,
     )
     audited = Audited(cascade, tasks=tasks, log=audits)
+    behind: Backend = audited
+    evicts: tuple[Callable[[str], object], ...] = ()
+    if remembered is not None:
+        behind = semantic = semantic_cached(
+            audited,
+            remembered.memory,
+            settings=settings,
+            rungs=rungs,
+            tasks=tasks,
+            database=database,
+            ledger=ledger,
+            metrics=metrics.semantic,
+            stack=stack,
+        )
+        evicts = (semantic.evict,)
     cached = ExactCached(
-        audited, tasks=tasks, ledger=ledger, settings=settings.cache, evictions=evictions
+        behind, tasks=tasks, ledger=ledger, settings=settings.cache, evictions=evictions
     )
-    checker.on_disagreed = cached.evict
+    checker.on_disagreed = partial(_evict, (cached.evict, *evicts))
+    if remembered is not None:
+        remembered.on_purge.append(cached.forget)
     return Classified(cached, TaskClassifier(settings))
+
+
+def _evict(evicts: Sequence[Callable[[str], object]], request_id: str) -> None:
+    """Every cache forgets what this request made."""
+    for evict in evicts:
+        evict(request_id)
+
+
+def _to_check(checker: SpotChecker, accepted: Accepted) -> None:
+    """Answers to clients; those to a check are checks themselves."""
+    if accepted.call.kind == "attempt":
+        checker.offer(accepted)
 
 
 def _metrics(settings: Settings, stack: AsyncExitStack) -> Metrics:
@@ -172,13 +214,14 @@ def _conversations(
     return conversations
 
 
-async def _ledger(
+async def open_ledger(
     settings: Settings,
     card: RateCard,
     database: Database,
     observers: Sequence[Observer],
     stack: AsyncExitStack,
 ) -> Ledger:
+    """Running; the stack closes it."""
     baseline = settings.baseline_tier
     ledger = Ledger(
         database,
@@ -203,7 +246,9 @@ def _rung(tier: TierSettings, adapter: Adapter, card: RateCard, ledger: Ledger) 
     return Rung(tier, metered, adapter.ability, price, adapter.thinking_room)
 
 
-def _embedder(settings: TierSettings, inner: Embedder, card: RateCard, ledger: Ledger) -> Embedder:
+def served_embedder(
+    settings: TierSettings, inner: Embedder, card: RateCard, ledger: Ledger
+) -> Embedder:
     """One embedder: fitting and a second try around metering around what embeds."""
     price = tier_price(settings, card)
     metered = MeteredEmbedder(inner, tier=settings, price=price, ledger=ledger)

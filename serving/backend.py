@@ -74,7 +74,10 @@ class Ability:
     context_tokens: int = 32_768
 
 
-Kind = Literal["attempt", "cache_hit", "spot_check", "embedding"]
+Kind = Literal["attempt", "cache_hit", "spot_check", "cache_check", "embedding"]
+CallKind = Literal["attempt", "spot_check", "cache_check"]
+"""Who asks: a client, or a check of a tier's or of the cache's answers."""
+
 Urgency = Literal["interactive", "offline"]
 Outcome = Literal["open", "accepted", "best_effort", "escalated", "failed", "cancelled", "compared"]
 CacheState = Literal["off", "miss", "exact", "semantic"]
@@ -95,8 +98,8 @@ class Decision:
 
 @dataclass(slots=True)
 class Attempt:
-    """One thing that may cost money: an attempt at a tier, a cache hit, a spot check or a call of
-    an embedder. `Metered` fills in what it cost, whoever asked for it judges it; `sink` then hands
+    """One thing that may cost money: an attempt at a tier, a cache hit, a check or a call of an
+    embedder. `Metered` fills in what it cost, whoever asked for it judges it; `sink` then hands
     it to the ledger. Costs are USD, None where the price is unknown.
     """
 
@@ -169,6 +172,24 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class Embedding:
+    """`vector` of a text: float32, little endian, of length 1; by the embedder of that name."""
+
+    text: str
+    vector: bytes
+    embedder: str
+
+
+@dataclass(slots=True)
+class Computed:
+    """What one layer has computed of a request, and another need not compute again: the vector of
+    its last question, None where nobody asked for it yet.
+    """
+
+    embedding: Embedding | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """Who asks, for what, until when. `deadline` is in `time.monotonic()` seconds. `task` is the
     class that the classifier chose (a tag on the way in). `max_tier` is the highest tier that the
@@ -184,9 +205,10 @@ class Call:
     session: str | None = None
     step: str | None = None
     max_tier: str | None = None
-    kind: Literal["attempt", "spot_check"] = "attempt"
+    kind: CallKind = "attempt"
     urgency: Urgency = "interactive"
     trace: Trace = field(default_factory=Trace)
+    computed: Computed = field(default_factory=Computed)
 
     @property
     def remaining(self) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PACKAGES = ["serving", "router", "cache", "deploy", "k8s"]
 EXTRAS = ["anthropic", "asyncpg", "ray", "vllm", "torch", "faiss", "sentence_transformers"]
+EXTRAS += ["numpy", "onnx", "onnxruntime", "safetensors", "tokenizers"]
 
 IMPORT_ALL = f"""
 import importlib, pkgutil, sys

@@ -5,7 +5,7 @@ that may surprise; `off` names a feature that is not used; a `note` is worth kno
 """
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 from serving.costs.price import Price
 from serving.errors import ConfigError
 from serving.hosted.models import catalog
+from serving.settings.local import LocalEngine
 from serving.settings.root import Settings
+from serving.settings.tasks import TaskSettings
 from serving.settings.tiers import (
     AnthropicEngine,
     GpuPrice,
@@ -99,6 +101,8 @@ def _reach(tier: TierSettings, where: str, around: Surroundings) -> Iterator[Fin
             yield Finding("warning", f"{where}.backend", message)
     elif isinstance(engine, VllmEngine):
         yield from _vllm(engine, where, around)
+    elif isinstance(engine, LocalEngine) and not around.installed("onnxruntime"):
+        yield _missing("onnxruntime", where, around, extra="cache")
 
 
 def _vllm(engine: VllmEngine, where: str, around: Surroundings) -> Iterator[Finding]:
@@ -157,6 +161,7 @@ def _tasks(settings: Settings) -> Iterator[Finding]:
         yield Finding("off", "cache", "the exact cache is off: cache.max_bytes is 0")
     elif not any(task.cache.enabled for task in tasks):
         yield Finding("off", "cache", "the exact cache is off: no task opts in")
+    yield from _semantic(settings, tasks)
     if len(settings.tiers) == 1:
         yield Finding("off", "tiers", "one tier: nothing to escalate to")
     elif settings.spot_checks.max_usd_per_day == 0:
@@ -170,6 +175,14 @@ def _tasks(settings: Settings) -> Iterator[Finding]:
             yield Finding("note", f"tasks.{task.name}.spot_check", message)
 
 
+def _semantic(settings: Settings, tasks: Sequence[TaskSettings]) -> Iterator[Finding]:
+    where = "cache.semantic"
+    if not settings.cache.semantic.enabled:
+        yield Finding("off", where, "the semantic cache is off: enabled is false")
+    elif not any(task.cache.enabled and task.cache.semantic.enabled for task in tasks):
+        yield Finding("off", where, "the semantic cache is off: no task opts in")
+
+
 def _service(settings: Settings, around: Surroundings) -> Iterator[Finding]:
     if settings.runtime == "ray" and not around.installed("ray"):
         yield _missing("ray", "runtime", around)
@@ -177,6 +190,10 @@ def _service(settings: Settings, around: Surroundings) -> Iterator[Finding]:
         yield Finding(around.lacking, "storage", around.storage.message)
     elif around.storage == "postgresql" and not around.installed("asyncpg"):
         yield _missing("asyncpg", "storage", around, extra="postgres")
+    if settings.cache.semantic.enabled and settings.mode != "observe":
+        lacking = [name for name in ("faiss", "onnxruntime") if not around.installed(name)]
+        if lacking:
+            yield _missing(lacking[0], "cache.semantic", around, extra="cache")
     usable = [key for key in settings.keys if not key.disabled]
     if settings.keys and not usable:
         yield Finding("error", "keys", "every key is disabled: nobody can ask")

@@ -5,6 +5,10 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from deploy.cli.cache import cache
+from deploy.cli.cache_purge import purge
+from deploy.cli.cache_stats import stats
+from deploy.cli.cache_warm import warm
 from deploy.cli.check import check
 from deploy.cli.demo.command import demo
 from deploy.cli.emulator import emulator
@@ -54,6 +58,10 @@ app.command("check")(check)
 app.command("replay")(replay)
 app.command("report")(report)
 app.command("demo")(demo)
+cache.command("stats")(stats)
+cache.command("purge")(purge)
+cache.command("warm")(warm)
+app.add_typer(cache, name="cache")
 app.add_typer(outcomes, name="outcomes")
 app.add_typer(prompt_cache, name="prompt-cache")
 app.command("emulator")(emulator)

@@ -1,6 +1,6 @@
 """Prints the report, and what must be said beside its figures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
@@ -9,9 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cache.semantic.rate import rate
 from deploy.cli.console import columns, say
 from serving.costs.report import Breakdown, Line, Report, Unsettled
 from serving.settings.root import Settings
+from serving.storage.semantic import Tally
 
 MONEY_COLUMNS = ("spend", "baseline", "savings", "recoverable")
 COUNT_COLUMNS = (
@@ -56,9 +58,13 @@ def notes(settings: Settings, report: Report) -> Iterator[str]:
     yield from _uncertain(total)
     if unsettled.calls:
         yield _unsettled(unsettled)
-    if total.checking_usd or total.spot_checks:
+    if total.checking_usd or total.spot_checks or total.cache_checks:
         checks = _many(total.spot_checks, "spot check")
-        yield f"Spend includes ${_usd(total.checking_usd)} for {checks}."
+        tried = f" and {_many(total.cache_checks, 'attempt')} to check cache hits"
+        hits = tried if total.cache_checks else ""
+        yield f"Spend includes ${_usd(total.checking_usd)} for {checks}{hits}."
+    if total.semantic_hits:
+        yield semantic_note(total.semantic_hits, report.checked_hits)
     if total.embeddings:
         calls = _many(total.embeddings, "call")
         yield f"Embeddings: {calls}, in all figures; their baseline is what they cost."
@@ -66,6 +72,20 @@ def notes(settings: Settings, report: Report) -> Iterator[str]:
         yield "Spend counts a GPU's busy share only; capacity is what its owner pays, idle too."
     for where in uncalibrated(settings):
         yield f"{where} is not calibrated on its tier's own outcomes: its quality is unproven."
+
+
+def semantic_note(hits: int, checked: Mapping[str, Tally]) -> str:
+    """How many answers came to rephrasings, and how often that was wrong as far as audits tell."""
+    wrong, audited = (
+        sum(t.wrong for t in checked.values()),
+        sum(t.checked for t in checked.values()),
+    )
+    said = f"{_many(hits, 'cache hit')} answered a question in other words"
+    if not audited:
+        return f"{said}; none was audited, so how many were wrong is not known."
+    found = rate(wrong, audited)
+    interval = f"95% interval {found.low:.1%} to {found.high:.1%}"
+    return f"{said}; of {audited:,} audited {wrong:,} wrong, {found.estimate:.1%} ({interval})."
 
 
 def uncalibrated(settings: Settings) -> tuple[str, ...]:
@@ -90,6 +110,7 @@ def wire(settings: Settings, report: Report) -> dict[str, Any]:
         "recoverable": [asdict(lost) for lost in report.lost],
         "unsettled": asdict(report.unsettled),
         "capacity": capacity,
+        "checked_hits": {t: asdict(tally) for t, tally in report.checked_hits.items()},
         "uncalibrated_gates": list(uncalibrated(settings)),
         "notes": list(notes(settings, report)),
     }

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from serving.costs.price import Price
+from serving.settings.local import LocalEngine
 from serving.settings.root import Settings
 from serving.settings.tasks import TaskSettings
 from serving.settings.tiers import AnthropicEngine, GateSettings, MockEngine, TierSettings
@@ -82,7 +83,8 @@ def resolve(
 
 def _tier(tier: TierSettings, price: Price | None) -> TierView:
     engine = tier.backend
-    endpoint = None if isinstance(engine, MockEngine | VllmEngine) else engine.base_url
+    here = MockEngine | VllmEngine | LocalEngine
+    endpoint = None if isinstance(engine, here) else engine.base_url
     if isinstance(engine, AnthropicEngine) and endpoint is None:
         endpoint = "https://api.anthropic.com"
     return TierView(

@@ -2,7 +2,8 @@
 
 HAProxy ─▶ gateway (n) ─▶ tier-NAME, one deployment per local tier (n)
                       ├─▶ egress, all hosted tiers (n, by a hash of tenant and prompt prefix)
-                      └─▶ embed-NAME, one deployment per embedder (n)
+                      ├─▶ embed-NAME, one deployment per embedder (n)
+                      └─▶ semantic, the memory of the semantic cache (1)
 """
 
 from collections.abc import Sequence
@@ -10,14 +11,17 @@ from typing import Any
 
 from deploy.ray.embed import EmbedderReplica
 from deploy.ray.gateway import Gateway
+from deploy.ray.semantic import SemanticReplica
 from deploy.ray.tier import TierReplica
 from deploy.ray.vllm import vllm_deployment
+from serving.settings.local import LocalEngine
 from serving.settings.root import Settings
 from serving.settings.tiers import TierSettings
 from serving.settings.vllm import VllmEngine
 
 GATEWAY = "gateway"
 EGRESS = "egress"
+SEMANTIC = "semantic"
 SPARE_CALLS = 64
 HEALTH_CHECK_S = 2
 QUIET = {"enable_access_log": False, "log_level": "WARNING"}  # the API writes its own line
@@ -41,7 +45,7 @@ def application(settings: Settings) -> Any:
         max_ongoing_requests=settings.limits.max_concurrent + SPARE_CALLS,
         **_common(settings),
     )
-    return deployment(serve.ingress()(Gateway)).bind(settings, tiers)
+    return deployment(serve.ingress()(Gateway)).bind(settings, tiers, _semantic(settings, tiers))
 
 
 def tier_deployment(name: str) -> str:
@@ -70,8 +74,33 @@ def _embedder(settings: Settings, embedder: TierSettings) -> Any:
     if isinstance(embedder.backend, VllmEngine):
         options |= _replicas(embedder, embedder.backend)
         return vllm_deployment(settings, embedder, options, embeds=True)
+    if isinstance(embedder.backend, LocalEngine) and embedder.backend.gpu_share:
+        options["ray_actor_options"] = {"num_cpus": 0, "num_gpus": embedder.backend.gpu_share}
     deployment = serve.deployment(num_replicas=embedder.replicas, **options)
     return deployment(EmbedderReplica).bind(settings, embedder)
+
+
+def _semantic(settings: Settings, handles: dict[str, Any]) -> Any:
+    """None where no semantic cache is wanted. There is one replica, so that an answer is found
+    wherever it came from; whoever waits for another request's answer waits there.
+    """
+    from ray import serve  # noqa: PLC0415
+
+    semantic = settings.cache.semantic
+    if not semantic.enabled or settings.mode == "observe":
+        return None
+    common = _common(settings)
+    share = {"num_cpus": semantic.ray.num_cpus, "num_gpus": semantic.ray.num_gpus}
+    waiting = settings.ray.gateways * (settings.limits.max_concurrent + SPARE_CALLS)
+    deployment = serve.deployment(
+        name=SEMANTIC,
+        num_replicas=1,
+        max_ongoing_requests=4 * waiting,
+        **{**common, "ray_actor_options": share},
+    )
+    embedder = settings.embedder(semantic.embedder)
+    own = {} if embedder is None else {embedder.name: handles[embedder.name]}
+    return deployment(SemanticReplica).bind(settings, own)
 
 
 def _replicas(tier: TierSettings, engine: VllmEngine) -> dict[str, Any]:

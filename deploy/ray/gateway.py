@@ -6,11 +6,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from cache.semantic.remote import HandleMemory
 from deploy import collector
 from deploy.adapters import Adapter, described
 from deploy.build import opened
 from deploy.ray.asides import asides, handle_embedders, sleeps
 from deploy.ray.process import log_plainly
+from deploy.semantic import Surroundings
 from serving.api.app import create_app
 from serving.engines.remote.aside import HandleEmbedder
 from serving.engines.remote.handle import (
@@ -27,16 +29,23 @@ from serving.telemetry.metrics import Metrics
 
 
 class Gateway:
-    """`handles` has each tier's and each embedder's by its name."""
+    """`handles` has each tier's and each embedder's by its name, `semantic` is that of the semantic
+    cache's memory.
+    """
 
-    async def __init__(self, settings: Settings, handles: Mapping[str, Handle]) -> None:  # type: ignore[misc]  # Ray awaits it
+    async def __init__(  # type: ignore[misc]  # Ray awaits it
+        self, settings: Settings, handles: Mapping[str, Handle], semantic: Handle | None = None
+    ) -> None:
         log_plainly(settings.log)
         stack = AsyncExitStack()
         backends = {t.name: _backend(t, handles[t.name]) for t in settings.tiers}
         embedders = handle_embedders(settings, handles)
         sources = partial(_adapters, backends), partial(asides, handles, embedders)
-        service = await stack.enter_async_context(opened(settings, *sources))
-        ready = partial(_ready, service.ready, {**backends, **embedders})
+        memory = None if semantic is None else HandleMemory(semantic)
+        service = await stack.enter_async_context(
+            opened(settings, *sources, partial(_memory, memory))
+        )
+        ready = partial(_ready, service.ready, {**backends, **embedders}, memory)
         self._app = create_app(replace(service, ready=ready, shutdown=stack.aclose))
         collector.calm()
 
@@ -54,6 +63,12 @@ async def _adapters(
     return {tier.name: described(tier, backends[tier.name]) for tier in tiers}
 
 
+async def _memory(memory: HandleMemory | None, _around: Surroundings) -> HandleMemory:
+    """Purges reach the gateways through the evictions that they share."""
+    assert memory is not None, "the application binds one where it is wanted"
+    return memory
+
+
 def _backend(tier: TierSettings, handle: Handle) -> HandleBackend:
     return HandleBackend(handle, tier.name, sticky=_sticky(tier), sleeps=sleeps(tier))
 
@@ -61,12 +76,16 @@ def _backend(tier: TierSettings, handle: Handle) -> HandleBackend:
 async def _ready(
     others: Callable[[], Awaitable[Mapping[str, str]]],
     backends: Mapping[str, HandleBackend | HandleEmbedder],
+    memory: HandleMemory | None,
 ) -> dict[str, str]:
     """A gateway is ready once every tier has been: from then on another tier answers for one that
-    is away.
+    is away, and without the semantic cache the others do.
     """
     tiers = {f"tier {n}": "ok" if b.started else "starting" for n, b in backends.items()}
-    return {**await others(), **tiers}
+    parts = {**await others(), **tiers}
+    if memory is not None:
+        parts["semantic cache"] = "ok" if memory.started else "starting"
+    return parts
 
 
 def _sticky(tier: TierSettings) -> Sticky | None:

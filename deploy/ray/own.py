@@ -20,7 +20,8 @@ def own_flags() -> Iterator[dict[str, str]]:
     By default every stack's gateways listen from port 30000 on, and the proxy that stands in for
     them on port 8500, in a way that lets several processes listen on one port: two stacks then
     answer each other's requests, whatever their keys. The first port of a block is its claim;
-    nothing else ever listens there.
+    nothing else ever listens there. A block in which anything listens is passed over: HAProxy may
+    outlive a stack that was killed.
     """
     # Short, for a socket's path may have 107 characters.
     with closing(_claimed()) as claim, tempfile.TemporaryDirectory(prefix="stepwell-") as folder:
@@ -41,10 +42,23 @@ def own_flags() -> Iterator[dict[str, str]]:
 
 def _claimed() -> socket.socket:
     for block in random.sample(range(BLOCKS), BLOCKS):
+        first = FIRST + block * BLOCK
         try:
-            return socket.create_server(("127.0.0.1", FIRST + block * BLOCK))
+            claim = socket.create_server(("127.0.0.1", first))
         except OSError:
             continue
+        if all(_free(port) for port in range(first + 1, first + BLOCK)):
+            return claim
+        claim.close()
     raise ConfigError(
         f"no {BLOCK} ports from {FIRST} to {FIRST + BLOCK * BLOCKS - 1} are free for the gateways"
     )
+
+
+def _free(port: int) -> bool:
+    """Nobody listens, on any address."""
+    try:
+        with socket.create_server(("", port)):
+            return True
+    except OSError:
+        return False

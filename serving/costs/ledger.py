@@ -1,4 +1,4 @@
-"""The recorder: every attempt, cache hit, spot check and embedding passes here once as one row.
+"""The recorder: every attempt, cache hit, check and embedding passes here once as one row.
 
 What becomes of a row: `open` makes the attempt; `judge` on it gives it its outcome and, once its
 figures are complete, puts it into the buffer, which is written every flush interval. A hosted call
@@ -30,6 +30,7 @@ from serving.wire.completion import Usage
 Observer = Callable[[Attempt, Call], None]
 
 INTENT_TIMEOUT_S = 10.0
+CHECKS: frozenset[Kind] = frozenset({"spot_check", "cache_check"})
 SWEEP_INTERVAL_S = 1.0
 OVERDUE_S = 60.0  # past its deadline, after which an attempt that nobody judged is written as open
 
@@ -180,7 +181,7 @@ class Ledger:
         self._writer.put(attempt_row(entry.attempt, entry.call))
 
     def _baseline_cost(self, attempt: Attempt) -> Decimal | None:
-        if attempt.outcome not in {"accepted", "best_effort"} or attempt.kind == "spot_check":
+        if attempt.outcome not in {"accepted", "best_effort"} or attempt.kind in CHECKS:
             return None
         if attempt.kind == "embedding":  # without Stepwell it would cost the same
             return attempt.cost_usd

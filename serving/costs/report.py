@@ -2,7 +2,7 @@
 
 Terms, all in USD:
 
-- *spend*: the marginal cost of all attempts, spot checks and embeddings included. Hosted calls that
+- *spend*: the marginal cost of all attempts, checks and embeddings included. Hosted calls that
   are not settled are left out and stated beside it with the most that they can cost.
 - *baseline*: what the baseline tier would have cost for the answers that clients got: the same
   tokens, its prices, no cache and no escalation. An embedding's is what it cost. Requests without
@@ -10,13 +10,13 @@ Terms, all in USD:
 - *savings*: baseline less spend. Unknown, not zero, where a row in the group has no known price.
 - *recoverable*: spend on attempts and embeddings whose answer no client got: escalated, failed or
   cancelled. It is what a perfect choice of start tiers, gates and deadlines would have saved, an
-  upper bound. Spot checks (money spent to know the quality) and best-effort answers are not in it.
+  upper bound. Checks (money spent to know the quality) and best-effort answers are not in it.
   What a cheaper tier would have answered is not provable from the ledger and so not counted.
 - *capacity*: what the GPUs of a tier cost in the window whether busy or not, kept apart from spend.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -28,6 +28,7 @@ from serving.costs.rate_card import capacity_cost
 from serving.costs.report_sql import GroupBy, Scope
 from serving.settings.tiers import GpuPrice, TierSettings
 from serving.storage.database import Database
+from serving.storage.semantic import SemanticEvidence, Tally
 from serving.storage.types import EPOCH, MICROSECOND
 
 SECONDS_PER_HOUR = 3_600
@@ -36,10 +37,10 @@ MAX_REASONS = 20
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Sums over one group of rows, each an attempt, a cache hit, a spot check or an embedding.
-    Outcome counts are of attempts and embeddings; tokens of what was generated (cache hits replay
-    theirs). `unpriced` and `unpriced_baseline` count rows whose money is unknown and missing from
-    the sums.
+    """Sums over one group of rows, each an attempt, a cache hit, a check or an embedding.
+    `semantic_hits` are some of the cache hits, and `cache_checks` checks of those. Outcome counts
+    are of attempts and embeddings; tokens of what was generated (cache hits replay theirs).
+    `unpriced` and `unpriced_baseline` count rows whose money is unknown and missing from the sums.
     """
 
     name: str | None
@@ -47,7 +48,9 @@ class Line:
     rows: int
     attempts: int
     cache_hits: int
+    semantic_hits: int
     spot_checks: int
+    cache_checks: int
     embeddings: int
     accepted: int
     best_effort: int
@@ -133,7 +136,9 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`since` is None where no bound was asked for and no row is there."""
+    """`since` is None where no bound was asked for and no row is there. `checked_hits`: semantic
+    hits that were compared with a fresh answer, by task.
+    """
 
     since: datetime | None
     until: datetime
@@ -143,6 +148,7 @@ class Report:
     lost: tuple[Lost, ...]
     unsettled: Unsettled
     capacity: tuple[Capacity, ...]
+    checked_hits: Mapping[str, Tally] = field(default_factory=dict)
 
 
 async def compute(
@@ -160,6 +166,8 @@ async def compute(
     """
     until = until or datetime.now(UTC)
     scope = Scope(since, until, tenant)
+    evidence = SemanticEvidence(database)
+    checked = await evidence.tallies(since=since or EPOCH, until=until, tenant=tenant)
     async with database.read() as connection:
         breakdowns = [await _breakdown(connection, scope, group, limit) for group in by]
         start = since or (await connection.execute(sql.first_row(scope))).scalar_one()
@@ -172,6 +180,7 @@ async def compute(
             lost=await _lost(connection, scope),
             unsettled=await _unsettled(connection, scope),
             capacity=await _capacity(connection, tiers, start, until),
+            checked_hits=checked,
         )
 
 

@@ -21,7 +21,9 @@ _settled = _a.outcome != INTENT
 _attempted = _a.kind == "attempt"
 _asked = _a.kind.in_(("attempt", "embedding"))
 _generated = _a.kind != "cache_hit"  # a hit replays tokens, it generates none
-_answered = and_(_a.kind != "spot_check", _a.outcome.in_(("accepted", "best_effort")))
+_check = _a.kind.in_(("spot_check", "cache_check"))
+_semantic = and_(_a.kind == "cache_hit", _a.reason == "semantic_cache_hit")
+_answered = and_(~_check, _a.outcome.in_(("accepted", "best_effort")))
 _lost = and_(_asked, _a.outcome.in_(LOST))
 
 
@@ -96,7 +98,7 @@ def first_row(scope: Scope) -> Query:
 
 
 def marginal_by_tier(scope: Scope) -> Query:
-    """The marginal cost of each tier's attempts and spot checks, and of each embedder's calls."""
+    """The marginal cost of each tier's attempts and checks, and of each embedder's calls."""
     query = select(_a.tier, func.sum(_a.cost).label("cost")).where(_settled, _generated)
     return scope.narrow(query).group_by(_a.tier)
 
@@ -109,7 +111,9 @@ def _sums() -> list[ColumnElement[Any]]:
         func.count().label("rows"),
         _count(_attempted).label("attempts"),
         _count(_a.kind == "cache_hit").label("cache_hits"),
+        _count(_semantic).label("semantic_hits"),
         _count(_a.kind == "spot_check").label("spot_checks"),
+        _count(_a.kind == "cache_check").label("cache_checks"),
         _count(_a.kind == "embedding").label("embeddings"),
         *(_count(and_(_asked, _a.outcome == o)).label(o) for o in outcomes),
         _sum(_generated, _a.prompt_tokens).label("prompt_tokens"),
@@ -121,7 +125,7 @@ def _sums() -> list[ColumnElement[Any]]:
         _sum(_answered, _a.baseline_cost).label("baseline"),
         _count(unpriced_baseline).label("unpriced_baseline"),
         _sum(_lost, _a.cost).label("recoverable"),
-        _sum(_a.kind == "spot_check", _a.cost).label("checking"),
+        _sum(_check, _a.cost).label("checking"),
         _count(_a.simulated.is_(True)).label("simulated"),
         _count(_a.usage_estimated.is_(True)).label("estimated"),
     ]

@@ -7,8 +7,9 @@ from pydantic import Field, model_validator
 
 from serving.settings.base import EnvName, Frozen, Name, Seconds
 from serving.settings.conversations import ConversationSettings
-from serving.settings.embedders import check_embedder
+from serving.settings.embedders import check_embedder, check_tier
 from serving.settings.keys import KeySettings
+from serving.settings.semantic import SemanticSettings
 from serving.settings.tasks import SpotCheckBudget, TaskSettings
 from serving.settings.tiers import TierSettings
 from serving.settings.vllm import VllmEngine
@@ -74,7 +75,7 @@ class CacheSettings(Frozen):
 
     `shared`: other processes keep caches for the same clients, so each asks the database every
     `l1_poll_s` what the others evicted, and keeps no entry longer than `l1_ttl_s`. Default: shared
-    under `runtime: ray`, not under `inline`.
+    under `runtime: ray`, not under `inline`. `semantic` is the cache behind it.
     """
 
     max_bytes: int = Field(default=64_000_000, ge=0)
@@ -82,6 +83,7 @@ class CacheSettings(Frozen):
     shared: bool | None = None
     l1_ttl_s: Seconds = 60.0
     l1_poll_s: Seconds = 1.0
+    semantic: SemanticSettings = SemanticSettings()
 
     @model_validator(mode="after")
     def _polls(self) -> "CacheSettings":
@@ -183,6 +185,8 @@ class Settings(Frozen):
 
     @model_validator(mode="after")
     def _backends(self) -> "Settings":
+        for tier in self.tiers:
+            check_tier(tier)
         for embedder in self.embedders:
             check_embedder(embedder)
         for where, some in (("tiers", self.tiers), ("embedders", self.embedders)):
@@ -193,6 +197,7 @@ class Settings(Frozen):
 
     def _references(self) -> list[tuple[str, str | None]]:
         found: list[tuple[str, str | None]] = [("baseline", self.baseline)]
+        found.append(("cache.semantic.verifier", self.cache.semantic.verifier))
         found += [(f"aliases.{alias}", name) for alias, name in self.aliases.items()]
         for task in (*self.tasks, self.default_task):
             where = f"tasks.{task.name}"

@@ -6,15 +6,17 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from serving.settings.base import Frozen, Name, Seconds, Share, Usd
+from serving.settings.semantic import TaskSemantic
 from serving.settings.tiers import GateSettings
 from serving.settings.validation import MAX_VALIDATORS, ValidatorSpec
 
 
 class TaskCache(Frozen):
-    """Off unless the task opts in."""
+    """Off unless the task opts in. `semantic` counts where `cache.semantic` is on."""
 
     enabled: bool = False
     ttl_s: Seconds = 3_600.0
+    semantic: TaskSemantic = TaskSemantic()
 
 
 class SpotCheckSettings(Frozen):

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     Float,
     Index,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -87,4 +88,60 @@ cache_epochs = Table(
     metadata,
     Column("scope", String(64), primary_key=True),  # '': the counter, which is the newest epoch
     Column("epoch", BigInteger, nullable=False, index=True),
+)
+
+semantic_entries = Table(
+    "semantic_entries",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("embedder", String(256), nullable=False),  # vectors of two embedders do not compare
+    Column("scope", String(64), nullable=False),
+    Column("question", String(32), nullable=False),  # a digest of the text
+    Column("tenant", String(128), nullable=False, index=True),
+    Column("task", String(128), nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("document", String(256)),
+    Column("text", Text, nullable=False),
+    Column("vector", LargeBinary, nullable=False),  # float32, little-endian
+    Column("answer", LargeBinary, nullable=False),  # see `cache/semantic/packed.py`
+    Column("tier", String(128), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    Column("cost", Money),
+    Column("request_id", String(128), nullable=False, index=True),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False, index=True),
+    Column("hits", BigInteger, nullable=False),
+    Column("last_hit_at", Moment),
+    Column("right", BigInteger, nullable=False),
+    Column("wrong", BigInteger, nullable=False),
+    # The same question in the same scope has one answer.
+    Index("ix_semantic_entries_scope_question", "embedder", "scope", "question", unique=True),
+)
+
+cache_thresholds = Table(
+    "cache_thresholds",
+    metadata,
+    Column("task", String(128), primary_key=True),
+    Column("state", JSON, nullable=False),
+)
+
+cache_checks = Table(
+    "cache_checks",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("created_at", Moment, nullable=False, index=True),
+    Column("tenant", String(128), nullable=False),
+    Column("task", String(128), nullable=False),
+    Column("request_id", String(128), nullable=False),  # of the request that was served
+    Column("score", Float, nullable=False),
+    Column("right", Boolean),  # null: the two answers could not be compared
+)
+
+cache_purges = Table(
+    "cache_purges",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("created_at", Moment, nullable=False),
+    Column("what", JSON, nullable=False),
 )

@@ -1,5 +1,4 @@
 """Prometheus metrics of this process, in a registry of their own, or of all processes on a node.
-
 Labels are bounded by the configuration: tiers, endpoints, error classes, and tenants up to a cap. A
 figure that a mock had a part in has `simulated="true"`.
 """
@@ -18,6 +17,7 @@ from serving.backend import Attempt, Call, Trace
 from serving.errors import StepwellError
 from serving.telemetry.processes import Processes
 from serving.telemetry.prompt_cache import PromptCacheMetrics
+from serving.telemetry.semantic import SemanticMetrics
 
 MAX_TENANTS = 100
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -60,6 +60,14 @@ class Metrics:
         self._requests = _RequestMetrics(self.registry, errors)
         self._attempts = _AttemptMetrics(self.registry, errors, tenants)
         self.prompt_cache = PromptCacheMetrics(self.registry)
+        self._semantic: SemanticMetrics | None = None
+
+    @property
+    def semantic(self) -> SemanticMetrics:
+        """Exported from its first use on: most configurations have no semantic cache."""
+        if self._semantic is None:
+            self._semantic = SemanticMetrics(self.registry)
+        return self._semantic
 
     def observe_attempt(self, attempt: Attempt, call: Call) -> None:
         """Called once per attempt, when it has been judged."""

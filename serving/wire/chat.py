@@ -126,9 +126,14 @@ class StreamOptions(Open):
     include_usage: bool | None = None
 
 
+CacheTag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
+
+
 class StepwellOptions(BaseModel):
     """Stepwell's own knobs of one request; unknown ones are an error. `tier` asks for one tier by
     name (as `model` does), `max_tier` bounds the climb, `validators` come on top of the task's.
+    `cache_tags` and `document_version` say what a cached answer rests on, so that it can be
+    invalidated by it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -141,6 +146,8 @@ class StepwellOptions(BaseModel):
     step: Annotated[str, Field(max_length=128)] | None = None
     max_tier: Name | None = None
     deadline_ms: int | None = Field(default=None, ge=1, le=86_400_000)
+    cache_tags: tuple[CacheTag, ...] = Field(default=(), max_length=16)
+    document_version: CacheTag | None = None
     validators: tuple[ValidatorSpec, ...] = Field(default=(), max_length=MAX_VALIDATORS)
 
 

@@ -58,7 +58,7 @@ class Cascade:
         )
         for tier, outcome in (("small", "escalated"), ("big", self.outcome)):
             attempt = self.ledger.open(
-                call, kind="attempt", tier=tier, model=f"m-{tier}", simulated=True
+                call, kind=call.kind, tier=tier, model=f"m-{tier}", simulated=True
             )
             attempt.usage, attempt.cost_usd = Usage(9, 5), Decimal("0.01")
             attempt.judge("escalated" if outcome == "escalated" else self.outcome, "why")

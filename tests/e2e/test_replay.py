@@ -55,9 +55,11 @@ def assert_nothing_is_lost(stack: Stack, out: Path) -> None:
     assert counted["errors"] == 0
     (ledger,) = stack.rows(
         "SELECT count(*) AS rows, sum(kind = 'attempt') AS attempts,"
-        " count(DISTINCT request_id) AS requests, sum(prompt_tokens) AS tokens_in,"
-        " sum(completion_tokens) AS tokens_out, sum(cost) AS cost, sum(baseline_cost) AS baseline"
-        " FROM attempts WHERE kind != 'spot_check'",
+        " count(DISTINCT request_id) AS requests,"
+        " sum((kind = 'attempt') * prompt_tokens) AS tokens_in,"
+        " sum((kind = 'attempt') * completion_tokens) AS tokens_out,"
+        " sum(cost) AS cost, sum(baseline_cost) AS baseline"
+        " FROM attempts WHERE kind NOT IN ('spot_check', 'cache_check')",
         wait=1,
     )
     assert ledger["requests"] == LINES

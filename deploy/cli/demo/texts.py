@@ -1,71 +1,8 @@
-"""What the demo's customers say. Each group of `FAQ` asks one thing in several ways, so that a
-cache of exact repeats, and later one of meaning, has something to find.
-"""
+"""What the demo's customers say, beside what they ask the help desk."""
 
 HELP_DESK = (
     "You are the help desk of Riverbank Outdoor, a shop for tents, boots and bicycles. Answer in "
     "two or three sentences. Orders ship within two working days; returns are free for 60 days."
-)
-
-FAQ = (
-    (
-        "How do I reset my password?",
-        "I forgot my password, how can I set a new one?",
-        "What is the way to change a lost password?",
-    ),
-    (
-        "Where is my order?",
-        "My parcel has not arrived yet, where is it?",
-        "Can you tell me when my delivery will come?",
-    ),
-    (
-        "How do I return a pair of boots?",
-        "The boots don't fit, how can I send them back?",
-        "What do I have to do to return shoes?",
-    ),
-    (
-        "Can I change the delivery address of my order?",
-        "I moved house, is it possible to update where my order goes?",
-        "Please send my order to another address, how?",
-    ),
-    (
-        "Do you ship to Norway?",
-        "Is delivery to Norway possible?",
-        "Can I order from Norway?",
-    ),
-    (
-        "How do I cancel my order?",
-        "I no longer want what I ordered, how do I stop it?",
-        "Can an order be cancelled after I paid?",
-    ),
-    (
-        "Which payment methods do you take?",
-        "Can I pay by bank transfer?",
-        "What ways to pay are there?",
-    ),
-    (
-        "How long is the warranty on a tent?",
-        "My tent pole broke after a year, is that covered?",
-        "What does the warranty on tents cover?",
-    ),
-    (
-        "How do I wash a down jacket?",
-        "What is the best way to clean a down jacket?",
-        "Can a down jacket go into the washing machine?",
-    ),
-    (
-        "Why was my card declined?",
-        "My card payment fails, what is wrong?",
-        "The shop refuses my card, why?",
-    ),
-    (
-        "How do I delete my account?",
-        "Please tell me how to close my account for good.",
-    ),
-    (
-        "Do you repair bicycles?",
-        "Can I bring my bicycle in for a service?",
-    ),
 )
 
 TRIAGE = (

@@ -73,6 +73,16 @@ def count(path: Path, limit: int | None = None) -> int:
         return sum(1 for _ in itertools.islice((r for r in _raw(file) if r.strip()), limit))
 
 
+def numbered(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The file's lines as they are, blank ones left out, each with its number from 1; the beginning
+    of one that is longer than `MAX_LINE_BYTES`. Raises OSError.
+    """
+    with closing(_open(path)) as file:
+        for number, raw in enumerate(_raw(file), start=1):
+            if raw.strip():
+                yield number, raw
+
+
 async def in_background(lines: Iterable[Line | BadLine]) -> AsyncGenerator[Line | BadLine, None]:
     """The same lines, read in a thread a few at a time, so that the event loop never waits."""
     iterator = iter(lines)

@@ -11,6 +11,7 @@ from deploy.cli.replay.sums import Money, percentiles
 from deploy.cli.replay.tally import Tally, TierTally
 
 UNKNOWN = "unknown"
+HITS = ("exact hits", "semantic hits")
 MAX_SHOWN = 10  # failures and reasons; `--json` has all
 
 
@@ -30,7 +31,7 @@ def _answers(tally: Tally) -> Table:
     answers were streamed.
     """
     table = columns(_title("Answers", tally), "tier")
-    for name in ("answered", "accepted", "best effort", "escalated", "failed", "cached"):
+    for name in ("answered", "accepted", "best effort", "escalated", "failed", *HITS):
         table.add_column(name, justify="right")
     for name in ("p50 ms", "p95 ms", "p99 ms", "first token p50"):
         table.add_column(name, justify="right")
@@ -77,7 +78,9 @@ def _judged(answered: int, tiers: Iterable[TierTally]) -> list[str]:
         return sum(tier.outcomes[o] for tier in tiers for o in outcomes)
 
     counts = [answered, count("accepted"), count("best_effort"), count("escalated")]
-    counts += [count("failed", "cancelled"), sum(tier.hits.attempts for tier in tiers)]
+    semantic = sum(tier.semantic for tier in tiers)
+    exact = sum(tier.hits.attempts for tier in tiers) - semantic
+    counts += [count("failed", "cancelled"), exact, semantic]
     return [f"{n:,}" for n in counts]
 
 

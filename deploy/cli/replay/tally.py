@@ -14,12 +14,14 @@ from deploy.cli.replay.trace import AttemptSeen
 
 MAX_KINDS = 50  # of failures told apart; a server may put anything into an error code
 MAX_TIERS = 100  # a server without tiers is told apart by model
+SEMANTIC = "semantic_cache_hit"
 MAX_REASONS = 50  # of escalation told apart per tier
 
 
 @dataclass(slots=True)
 class TierTally:
-    """One tier. `answered` counts requests whose answer came from it, cached ones included;
+    """One tier. `answered` counts requests whose answer came from it, cached ones included, of
+    which `semantic` are those to a question in other words;
     `latency_ms` is the client's, of whole requests answered by it and not from the cache.
     """
 
@@ -29,6 +31,7 @@ class TierTally:
     simulated: bool = False
     count: Count = field(default_factory=Count)
     hits: Count = field(default_factory=Count)
+    semantic: int = 0
     latency_ms: "array[float]" = field(default_factory=lambda: array("d"))
     ttft_ms: "array[float]" = field(default_factory=lambda: array("d"))
     tier_ttft_ms: "array[float]" = field(default_factory=lambda: array("d"))
@@ -45,6 +48,7 @@ class TierTally:
         self.simulated = self.simulated or attempt.simulated
         if attempt.kind == "cache_hit":
             self.hits.add(attempt)
+            self.semantic += attempt.reason == SEMANTIC
             return
         self.count.add(attempt)
         self.outcomes[attempt.outcome] += 1
@@ -122,6 +126,11 @@ class Tally:
     @property
     def cache_hits(self) -> int:
         return sum(t.hits.attempts for t in self.tiers.values())
+
+    @property
+    def semantic_hits(self) -> int:
+        """Of the cache hits, those to a question in other words."""
+        return sum(t.semantic for t in self.tiers.values())
 
     @property
     def prompt_tokens(self) -> int:

@@ -13,6 +13,7 @@ from hashlib import blake2b
 
 from serving.engines.mock.difficulty import difficulty
 from serving.engines.mock.draws import Draws, derive
+from serving.engines.mock.known import as_known
 from serving.engines.mock.reading import SYSTEM_ROLES, Reading, read
 from serving.settings.tiers import MockEngine
 from serving.wire.chat import ChatRequest
@@ -23,7 +24,7 @@ class Question:
     """A request as every tier sees it. `key` stands for the conversation: the texts of all
     messages but the system's, with white space made even. Instructions and parameters are left
     out, since a tier may get them changed; two requests that differ only there are the same
-    question in another form.
+    question in another form. So are those that `known` has as one.
     """
 
     key: bytes
@@ -32,6 +33,7 @@ class Question:
 
 
 def ask(request: ChatRequest) -> Question:
+    request = as_known(request)
     turns = " ".join(m.text for m in request.messages if m.role not in SYSTEM_ROLES)
     text = " ".join(turns.split())
     key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

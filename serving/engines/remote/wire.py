@@ -4,9 +4,8 @@ an error is a value too, so that it arrives as what it was.
 
 import time
 from dataclasses import dataclass
-from typing import Literal
 
-from serving.backend import Call, Decision, Trace, Urgency
+from serving.backend import Call, CallKind, Decision, Trace, Urgency
 from serving.errors import StepwellError
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Chunk, Completion
@@ -29,7 +28,7 @@ class Asked:
     task: str | None
     session: str | None
     step: str | None
-    kind: Literal["attempt", "spot_check"]
+    kind: CallKind
     urgency: Urgency
 
 

@@ -127,6 +127,10 @@ def test_embedders_need_what_they_run_on() -> None:
     embedder = {"name": "e", "model": "m", "backend": {"engine": "vllm"}}
     found = findings(MOCK, embedders=[embedder], runtime="ray")
     assert [where for where, _ in errors(found)] == ["embedders.e"]
+    local = {"name": "l", "model": "m", "backend": {"engine": "local"}}
+    ((where, message),) = errors(findings(MOCK, embedders=[local], installed=()))
+    assert (where, "stepwell[cache]" in message) == ("embedders.l", True)
+    assert errors(findings(MOCK, embedders=[local], installed=("onnxruntime",))) == []
 
 
 def test_what_a_host_lacks_is_forgiven_where_the_config_is_for_another() -> None:

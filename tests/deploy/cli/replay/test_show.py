@@ -38,15 +38,18 @@ def test_a_row_per_tier_and_one_for_all() -> None:
     answered(tally, attempt(cost_usd="0.5", baseline_cost_usd="2"))
     climbed = attempt(outcome="escalated", reason="gate", cost_usd="0.25", baseline_cost_usd=None)
     answered(tally, climbed, attempt("large", cost_usd="1", baseline_cost_usd="2"), latency_ms=30)
-    answered(tally, attempt(kind="cache_hit", cost_usd="0", baseline_cost_usd="2"))
+    hit = attempt(kind="cache_hit", cost_usd="0", baseline_cost_usd="2")
+    answered(tally, hit | {"reason": "exact_cache_hit"})
+    answered(tally, hit | {"reason": "semantic_cache_hit"})
     text = printed(tally)
-    assert cells(text, "Answers", "small") == "small 2 1 0 1 0 1 10 10 10 4"
-    assert cells(text, "Answers", "large") == "large 1 1 0 0 0 0 30 30 30 4"
-    assert cells(text, "Answers", "all").startswith("all 3 2 0 1 0 1 ")
-    assert cells(text, "Cost", "small") == "small 2 20 10 0.750000 4.0000"
-    assert cells(text, "Cost", "all") == "all 3 30 15 1.7500 6.0000"
+    assert cells(text, "Answers", "small") == "small 3 1 0 1 0 1 1 10 10 10 4"
+    assert cells(text, "Answers", "large") == "large 1 1 0 0 0 0 0 30 30 30 4"
+    assert cells(text, "Answers", "all").startswith("all 4 2 0 1 0 1 1 ")
+    assert cells(text, "Cost", "small") == "small 2 20 10 0.750000 6.0000"
+    assert cells(text, "Cost", "all") == "all 3 30 15 1.7500 8.0000"
     assert cells(text, "Escalated", "small") == "small gate 1"
-    assert "saved 4.2500 USD (70.8%)" in text
+    assert "saved 6.2500 USD (78.1%)" in text
+    assert (tally.cache_hits, tally.semantic_hits) == (2, 1)
     assert "simulated" not in text
 
 

@@ -1,0 +1,208 @@
+"""Audits: a share of the semantic hits is answered anew, in the background, and compared.
+
+The answer comes from what would have answered without the cache. What it costs stands in the ledger
+as a `cache_check`, and all of it together stays below a daily cap.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol
+
+import structlog
+
+from cache.semantic.answer import Answer, answer_of, dump
+from cache.semantic.memory import Hit, Memory, Offered, Verdict
+from cache.semantic.question import Question
+from cache.semantic.verify import AUDIT
+from serving.backend import Backend, Call
+from serving.errors import StepwellError
+from serving.settings.semantic import AuditBudget
+from serving.settings.tasks import TaskSettings
+from serving.telemetry.semantic import SemanticMetrics
+from serving.wire.chat import ChatRequest
+
+DEADLINE_S = 120.0
+MAX_REQUEST_CHARS = 200_000
+"""Longer requests are not audited: a queue of them would hold too much memory."""
+
+_log = structlog.get_logger("stepwell.cache")
+
+
+class Budget(Protocol):
+    """A daily allowance in USD: the most that a thing may cost is set aside before."""
+
+    async def set_aside(self, usd: Decimal) -> bool: ...
+
+    def settle(self, usd: Decimal, cost: Decimal) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A semantic hit that was given to a client."""
+
+    request: ChatRequest
+    call: Call
+    task: TaskSettings
+    question: Question
+    hit: Hit
+    verified: bool = False
+
+
+@dataclass(slots=True)
+class Audits:
+    """`offer` hears of hits. Audits wait in a bounded queue, a few run at a time; what does not fit
+    is left out and counted. `most_usd` tells what `inner` may cost for a request at most, None
+    where that is unknown: then nothing is audited.
+    """
+
+    inner: Backend
+    memory: Memory
+    settings: AuditBudget
+    budget: Budget
+    most_usd: Callable[[ChatRequest], Decimal | None]
+    metrics: SemanticMetrics
+    _queue: deque[Served] = field(default_factory=deque, init=False)
+    _workers: "set[asyncio.Task[None]]" = field(default_factory=set, init=False)
+    _closing: bool = field(default=False, init=False)
+
+    def offer(self, served: Served) -> None:
+        """Returns at once; whether the hit is audited follows from its request id."""
+        share = served.task.cache.semantic.audit
+        if served.verified:
+            share = max(share, AUDIT)
+        if not drawn(served.call.request_id, share):
+            return
+        if (obstacle := self._obstacle(served.request)) is not None:
+            self.metrics.skipped(obstacle)
+            return
+        self._queue.append(served)
+        if len(self._workers) < self.settings.max_concurrent:
+            worker = asyncio.create_task(self._work(), name="cache-audit")
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+
+    async def close(self, timeout_s: float) -> None:
+        """Takes no more, waits for what is queued and running, and gives the rest up in time."""
+        self._closing = True
+        if not self._workers:
+            return
+        _, late = await asyncio.wait(tuple(self._workers), timeout=timeout_s)
+        for worker in late:
+            worker.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        self._queue.clear()
+
+    def _obstacle(self, request: ChatRequest) -> str | None:
+        if self._closing:
+            return "shutdown"
+        if len(self._queue) >= self.settings.max_queued:
+            return "queue_full"
+        long = sum(len(m.text) for m in request.messages) > MAX_REQUEST_CHARS
+        return "too_long" if long else None
+
+    async def _work(self) -> None:
+        while self._queue:
+            served = self._queue.popleft()
+            try:
+                await self._audit(served)
+            except Exception as error:  # one audit must not end the worker
+                self.metrics.skipped("error")
+                _log.error("cache_audit_failed", error=type(error).__name__)
+
+    async def _audit(self, served: Served) -> None:
+        usd = self.most_usd(served.request)
+        if usd is None:
+            self.metrics.skipped("unpriced")
+            return
+        if not await self.budget.set_aside(usd):
+            self.metrics.skipped("budget")
+            return
+        call = _call(served)
+        try:
+            answer = await self._ask(served, call)
+        finally:
+            cost = call.trace.cost_usd
+            self.budget.settle(usd, usd if cost is None else cost)
+        fresh = None if answer is None else dump(answer)
+        verdict = Verdict(
+            question=served.question,
+            entry_id=served.hit.entry_id,
+            score=served.hit.score,
+            served=served.hit.answer,
+            fresh=fresh,
+            request_id=served.call.request_id,
+            verified=served.verified,
+        )
+        right = await self.memory.verdict(verdict)
+        if right is False and answer is not None and fresh is not None:
+            await self._replace(served, answer, fresh, call)
+
+    async def _ask(self, served: Served, call: Call) -> Answer | None:
+        """The fresh answer, None where none came that can be relied on."""
+        request = _unstreamed(served.request)
+        try:
+            async with asyncio.timeout(max(0.0, call.remaining)):
+                completion = await self.inner.complete(request, call)
+        except (StepwellError, TimeoutError):
+            return None
+        return answer_of(completion, call)
+
+    async def _replace(self, served: Served, answer: Answer, fresh: bytes, call: Call) -> None:
+        """The right answer takes the place of the wrong one."""
+        asked_at = time.time() - (time.monotonic() - call.trace.started)
+        semantic = served.task.cache.semantic
+        if answer.calls_tools and not semantic.tool_calls:
+            return
+        await self.memory.offer(
+            Offered(
+                question=served.question,
+                vector=b"",
+                answer=fresh,
+                tier=answer.tier,
+                model=answer.model,
+                simulated=answer.simulated,
+                cost_usd=call.trace.cost_usd,
+                request_id=served.call.request_id,
+                ttl_s=served.task.cache.ttl_s,
+                asked_at=asked_at,
+                learn=False,
+            )
+        )
+
+
+def _unstreamed(request: ChatRequest) -> ChatRequest:
+    streamed = {"stream", "stream_options"} & request.model_fields_set
+    copy = request.model_copy(update=dict.fromkeys(streamed))
+    copy.model_fields_set.difference_update(streamed)
+    return copy
+
+
+def drawn(request_id: str, share: float) -> bool:
+    """A draw that comes out alike whenever it is made for this request, and has nothing to do with
+    other draws for it.
+    """
+    digest = hashlib.blake2b(request_id.encode(), digest_size=8, person=b"cache audit").digest()
+    return int.from_bytes(digest) < share * 2**64
+
+
+def _call(served: Served) -> Call:
+    """A call of its own, with its own trace: it is not part of the client's request."""
+    asked = served.call
+    return Call(
+        request_id=asked.request_id,
+        tenant=asked.tenant,
+        deadline=time.monotonic() + DEADLINE_S,
+        key_id=asked.key_id,
+        feature=asked.feature,
+        task=asked.task,
+        session=asked.session,
+        step=asked.step,
+        max_tier=asked.max_tier,
+        kind="cache_check",
+        urgency="offline",
+    )

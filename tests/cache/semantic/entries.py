@@ -1,0 +1,46 @@
+"""Entries and vectors for tests of the shelf."""
+
+import time
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from cache.semantic.entry import NewEntry
+from tests.cache.indexes.clusters import Vectors, clustered, unit
+
+DIMENSIONS = 32
+EMBEDDER = "test-embedder"
+HERE, THERE = "a" * 64, "b" * 64
+
+
+def vectors(count: int, seed: int = 0) -> Vectors:
+    return clustered(count, DIMENSIONS, np.random.default_rng(seed))
+
+
+def axis(number: int) -> "Vectors":
+    """A vector that is orthogonal to those of other numbers."""
+    row: Vectors = unit(np.eye(DIMENSIONS)[number : number + 1])[0]
+    return row
+
+
+def new(number: int = 0, **given: Any) -> NewEntry:
+    """An entry whose vector is that of `number`."""
+    plain = NewEntry(
+        scope=HERE,
+        tenant="acme",
+        task="support",
+        tags=(),
+        document=None,
+        text=f"question {number}",
+        vector=axis(number % DIMENSIONS),
+        answer=b'{"id":"chatcmpl-%d"}' % number,
+        tier="small",
+        model="model-7b",
+        simulated=False,
+        cost_usd=Decimal("0.001"),
+        request_id=f"req-{number}",
+        expires_at=time.time() + 3_600,
+    )
+    return replace(plain, **given)

@@ -1,0 +1,1 @@
+"""Tests of the wiring on Ray that need no Ray."""
