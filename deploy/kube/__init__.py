@@ -1,0 +1,1 @@
+"""What a configuration amounts to on Kubernetes: worker groups and Serve's configuration."""
