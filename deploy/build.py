@@ -18,6 +18,7 @@ from cache.evictions import SharedEvictions
 from cache.exact import ExactCached
 from deploy.adapters import Adapter, AdapterSource, open_adapters
 from deploy.asides import AsideSource, ability_of, open_asides
+from deploy.batch import open_work
 from deploy.paths import METRICS_DIR, data_dir, database_url
 from deploy.semantic import MemorySource, Remembered, memory_for, open_memory, semantic_cached
 from router.audit import Audited
@@ -93,24 +94,26 @@ async def opened(
             settings, database, embedders, metrics=metrics, source=memory_of, stack=stack
         )
         evictions = await _evictions(settings, database, stack)
+        backend = _backend(
+            settings,
+            rungs,
+            database,
+            ledger,
+            conversations=conversations,
+            evictions=evictions,
+            remembered=remembered,
+            metrics=metrics,
+            stack=stack,
+        )
         yield Service(
             settings=settings,
-            backend=_backend(
-                settings,
-                rungs,
-                database,
-                ledger,
-                conversations=conversations,
-                evictions=evictions,
-                remembered=remembered,
-                metrics=metrics,
-                stack=stack,
-            ),
+            backend=backend,
             models=model_cards(settings, _prices(settings, card)),
             metrics=metrics,
             ready=lambda: _ready(database),
             embedders=embedders,
             tokenizers=asides.tokenizers,
+            work=await open_work(settings, backend, database, stack),
         )
 
 

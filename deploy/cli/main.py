@@ -13,6 +13,7 @@ from deploy.cli.check import check
 from deploy.cli.demo.command import demo
 from deploy.cli.emulator import emulator
 from deploy.cli.hash_key import hash_key
+from deploy.cli.k8s import k8s
 from deploy.cli.outcomes import outcomes
 from deploy.cli.prompt_cache import prompt_cache
 from deploy.cli.replay.command import replay
@@ -64,6 +65,7 @@ cache.command("warm")(warm)
 app.add_typer(cache, name="cache")
 app.add_typer(outcomes, name="outcomes")
 app.add_typer(prompt_cache, name="prompt-cache")
+app.add_typer(k8s, name="k8s")
 app.command("emulator")(emulator)
 app.command("hash-key")(hash_key)
 app.command("version")(version)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from serving.api.batches import add_work_routes
 from serving.api.chat import chat_endpoint
 from serving.api.completions import completions_endpoint
 from serving.api.desk import Desk, error_response
@@ -80,6 +81,8 @@ def create_app(service: Service) -> FastAPI:
     )
     for method, path, endpoint in ROUTES:
         app.add_route(path, endpoint(desk), methods=[method], include_in_schema=False)
+    if service.work is not None:
+        add_work_routes(app, desk, service.work)
     for error in (StepwellError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(error, _on_error)
     app.door = FrontDoor(

@@ -38,7 +38,7 @@ def chat_endpoint(desk: Desk) -> Endpoint:
             return EventStream([(call, stream)], events, exchange, desk.settings, log)
         (completion,) = await answers(desk.service.backend, [(checked, call)], request.receive)
         log.answered([completion])
-        return json_response(_body(completion, asked, exchange))
+        return json_response(chat_body(completion, asked, exchange))
 
     return chat
 
@@ -60,7 +60,8 @@ def _events(asked: ChatRequest, call: Call, exchange: Exchange) -> ChatEvents:
     )
 
 
-def _body(completion: Completion, asked: ChatRequest, exchange: Exchange) -> dict[str, object]:
+def chat_body(completion: Completion, asked: ChatRequest, exchange: Exchange) -> dict[str, object]:
+    """The answer's JSON; the exchange's figures are settled with it."""
     figures = exchange.settle()
     body = render_completion(
         completion,

@@ -6,7 +6,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.api.auth import Keyring
+from serving.api.auth import Caller, Keyring
 from serving.api.doors import Doors
 from serving.api.errors import client_error, error_body, error_headers
 from serving.api.exchange import Exchange
@@ -42,8 +42,18 @@ class Desk:
         rate and got a slot; raises `ClientError` or `Overloaded`. The slot is the exchange's until
         its response has left.
         """
+        self.let_in(request, exchange, *(scopes or ("chat",)))
+        deadline = exchange.started + self.settings.request_deadline_s
+        body = await read_json(request, self.settings.limits, deadline)
+        model = body.get("model")
+        exchange.model = model if isinstance(model, str) else None
+        check_counts(body, self.settings.limits)
+        return body
+
+    def let_in(self, request: Request, exchange: Exchange, *scopes: Scope) -> Caller:
+        """As `admit`, the body not read yet."""
         exchange.caller = caller = self.keyring.identify(request.headers)
-        caller.require(*(scopes or ("chat",)))
+        caller.require(*scopes)
         rate = self.rate_limits.hit(caller)
         if rate is not None:
             exchange.headers.update(rate.headers)
@@ -53,12 +63,7 @@ class Desk:
                     retry_after=rate.reset_s,
                 )
         exchange.slot.enter_context(self.slots.taken(caller))
-        deadline = exchange.started + self.settings.request_deadline_s
-        body = await read_json(request, self.settings.limits, deadline)
-        model = body.get("model")
-        exchange.model = model if isinstance(model, str) else None
-        check_counts(body, self.settings.limits)
-        return body
+        return caller
 
 
 def json_response(

@@ -21,11 +21,15 @@ ENDPOINTS = frozenset(
         "/tokenize",
         "/detokenize",
         "/v1/models",
+        "/v1/files",
+        "/v1/batches",
         "/health",
         "/ready",
         "/metrics",
     }
 )
+NUMBERED = ("/v1/models", "/v1/files", "/v1/batches")
+"""Endpoints with others below them, by an id."""
 
 
 @dataclass(slots=True)
@@ -56,7 +60,7 @@ class Exchange:
     def begin(cls, scope: Scope) -> "Exchange":
         path = scope["path"]
         if path not in ENDPOINTS:
-            path = "/v1/models/{id}" if path.startswith("/v1/models/") else "other"
+            path = next((f"{p}/{{id}}" for p in NUMBERED if path.startswith(f"{p}/")), "other")
         return cls(
             request_id=f"req_{new_id()}",
             client_request_id=_client_id(scope["headers"]),

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from serving.backend import Backend, Embedder, Tokenizer
+from serving.batch.service import Work
 from serving.settings.root import Settings
 from serving.telemetry.metrics import Metrics
 from serving.wire.models import ModelCard
@@ -16,8 +17,9 @@ async def nothing() -> None:
 @dataclass(frozen=True, slots=True)
 class Service:
     """`embedders` and `tokenizers` by the names of their settings; a tier that can't tokenize is
-    not there. `ready` says of each part "ok" or what is wrong with it. `startup` and `shutdown` run
-    once, in the loop that serves; `shutdown` begins when the last request has left.
+    not there. Without `work` there are no files and batches. `ready` says of each part "ok" or what
+    is wrong with it. `startup` and `shutdown` run once, in the loop that serves; `shutdown` begins
+    when the last request has left.
     """
 
     settings: Settings
@@ -29,3 +31,4 @@ class Service:
     shutdown: Callable[[], Awaitable[None]] = nothing
     embedders: Mapping[str, Embedder] = field(default_factory=dict)
     tokenizers: Mapping[str, Tokenizer] = field(default_factory=dict)
+    work: Work | None = None

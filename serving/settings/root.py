@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from serving.settings.base import EnvName, Frozen, Name, Seconds
+from serving.settings.batch import BatchSettings
 from serving.settings.conversations import ConversationSettings
 from serving.settings.embedders import check_embedder, check_tier
 from serving.settings.keys import KeySettings
@@ -123,6 +124,7 @@ class Settings(Frozen):
     storage: StorageSettings = StorageSettings()
     cache: CacheSettings = CacheSettings()
     conversations: ConversationSettings = ConversationSettings()
+    batch: BatchSettings = BatchSettings()
     log: LogSettings = LogSettings()
     rates: str | None = Field(default=None, description="a rate card YAML beside the built-in one")
     request_deadline_s: Seconds = 120.0

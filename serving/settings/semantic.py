@@ -52,11 +52,11 @@ class SemanticRay(Frozen):
 
 class SemanticSettings(Frozen):
     """`embedder` is one of `embedders` by name, else a sentence-transformers model by its name or
-    folder. A lookup that takes longer than `deadline_ms` counts as a miss. `max_bytes` of memory,
-    vectors and index included, are kept; `index: auto` searches small scopes exactly and gives large ones an
-    index of their own. `tag_ttl_s` shortens the life of entries that carry a tag. What else changes
-    in the database, by `stepwell cache`, is seen within `poll_s`. `verifier` names a tier that is
-    asked whether two questions are the same where the decision is not sure.
+    folder. A lookup that takes longer than `deadline_ms` counts as a miss. At most `max_bytes` of
+    memory are taken, vectors and index included; `index: auto` searches small scopes exactly and
+    gives large ones an index of their own. `tag_ttl_s` shortens the life of entries that carry a
+    tag. What else changes in the database, by `stepwell cache`, is seen within `poll_s`. `verifier`
+    names a tier that is asked whether two questions are the same where the decision is not sure.
     """
 
     enabled: bool = False

@@ -6,7 +6,7 @@ It opens no connection and no transaction of its own, since the caller holds the
 from alembic import context
 
 from serving.storage.migrate import VERSION_TABLE
-from serving.storage.schema import metadata
+from serving.storage.work import metadata
 
 
 def run() -> None:

@@ -60,7 +60,7 @@ class Outcome:
 
 def traffic(model: Model, names: Sequence[str], most: int | None = None) -> Traffic:
     """Of the files together; the first `most` of a fixed order of chance."""
-    rows = [row for name in names for row in _rows(data_folder() / f"{name}.jsonl.gz")]
+    rows = [row for name in names for row in rows_of(data_folder() / f"{name}.jsonl.gz")]
     random.Random(0).shuffle(rows)
     rows = rows[:most]
     texts = [row["text"] for row in rows]
@@ -69,7 +69,7 @@ def traffic(model: Model, names: Sequence[str], most: int | None = None) -> Traf
     return Traffic(texts, labels, nearest, cosines)
 
 
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
+def rows_of(file: Path) -> Iterator[dict[str, Any]]:
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         yield from (json.loads(line) for line in lines)
 

@@ -1,0 +1,1 @@
+"""Work that can wait: files, batches, and the worker that answers their lines."""

@@ -1,0 +1,127 @@
+"""The lines that this worker answers right now."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from datetime import timedelta
+
+import orjson
+import structlog
+
+from serving.batch.commits import Commits
+from serving.batch.files import FileStore
+from serving.batch.jsonl import read_line
+from serving.batch.leases import Ended, Leases
+from serving.batch.tally import ZERO
+from serving.batch.values import ClaimedLine, Clock, LineAnswer, LineDesk
+from serving.batch.wire import line_result
+from serving.settings.batch import BatchSettings
+
+MAX_CLAIMS = 30
+"""A line that so many workers took and none ended has probably ended them."""
+MAX_RETRY_S = 600.0
+AGAIN_S = 1.0
+
+_log = structlog.get_logger("stepwell.batch")
+
+
+class Answering:
+    """A line holds its place until what became of it is written. `ended` is called then."""
+
+    def __init__(
+        self,
+        leases: Leases,
+        files: FileStore,
+        desk: LineDesk,
+        settings: BatchSettings,
+        clock: Clock,
+        *,
+        ended: Callable[[], None],
+    ) -> None:
+        self._leases = leases
+        self._files = files
+        self._desk = desk
+        self._settings = settings
+        self._clock = clock
+        self._ended = ended
+        self._commits: Commits[Ended] = Commits(leases.finish)
+        self._tasks: dict[asyncio.Task[None], ClaimedLine] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def begin(self, line: ClaimedLine) -> None:
+        task = asyncio.create_task(self._run(line))
+        self._tasks[task] = line
+        task.add_done_callback(self._gone)
+
+    async def only(self, batch_ids: Collection[str]) -> None:
+        """Gives back the lines of all other batches, which were cancelled or are over."""
+        await self._give_back([t for t, x in self._tasks.items() if x.batch.id not in batch_ids])
+
+    async def close(self, drain_s: float) -> None:
+        if self._tasks and drain_s > 0:
+            await asyncio.wait(list(self._tasks), timeout=drain_s)
+        await self._give_back(list(self._tasks))
+
+    async def _give_back(self, tasks: Collection[asyncio.Task[None]]) -> None:
+        if not tasks:
+            return
+        lines = [self._tasks[task] for task in tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._commits.idle()  # an answer in hand is not lost
+        await self._leases.put_back(lines)
+
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        self._ended()
+
+    async def _run(self, line: ClaimedLine) -> None:
+        try:
+            await self._end(line, await self._answer(line))
+        except Exception:  # it must not stay this worker's for ever
+            _log.exception("batch_line_failed", batch=line.batch.id, line=line.number)
+            due = self._clock() + timedelta(seconds=self._settings.retry_s)
+            await _surely(lambda: self._leases.put_back([line], not_before=due))
+
+    async def _end(self, line: ClaimedLine, answer: LineAnswer) -> None:
+        if answer.retry and line.failures + 1 < self._settings.max_tries:
+            wait = max(self._settings.retry_s * 2**line.failures, answer.retry_after or 0.0)
+            due = self._clock() + timedelta(seconds=min(wait, MAX_RETRY_S))
+            await _surely(lambda: self._leases.put_back([line], not_before=due))
+            return
+        batch = line.batch.id
+        ended = Ended(line, answer, line_result(batch, line.number, line.custom_id, answer))
+        await _surely(lambda: self._commits.put(ended))
+
+    async def _answer(self, line: ClaimedLine) -> LineAnswer:
+        if line.claims > MAX_CLAIMS:
+            return _lost("worker_lost", "The workers that took this request did not survive it.")
+        batch = line.batch
+        path = self._files.path(batch.input_file_id)
+        try:
+            data = await asyncio.to_thread(read_line, path, line.offset, line.length)
+        except OSError:
+            _log.exception("batch_file_unreadable", batch=batch.id, line=line.number)
+            return _lost("file_unreadable", "The input file could not be read.", retry=True)
+        left = (batch.expires_at - self._clock()).total_seconds()
+        deadline_s = min(self._settings.line_deadline_s, left)
+        return await self._desk.answer(data, batch.endpoint, batch.asked_by, deadline_s=deadline_s)
+
+
+async def _surely(write: Callable[[], Awaitable[None]]) -> None:
+    """An answer may have cost money: while the database is away, it waits for it."""
+    while True:
+        try:
+            await write()
+        except Exception as error:
+            _log.warning("batch_line_not_written", error=type(error).__name__)
+            await asyncio.sleep(AGAIN_S)
+        else:
+            return
+
+
+def _lost(code: str, message: str, *, retry: bool = False) -> LineAnswer:
+    error = {"message": message, "type": "api_error", "param": None, "code": code}
+    return LineAnswer(500, "", orjson.dumps({"error": error}), cost_usd=ZERO, retry=retry)

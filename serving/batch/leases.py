@@ -1,0 +1,227 @@
+"""Who works on what: workers renew one lease each, and what a worker without one holds is free.
+
+Every change of what a worker holds is made on the condition that it still holds it, so a worker
+that was taken for dead and comes back can't do harm: its results are discarded.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from serving.batch.rows import batch_of, written
+from serving.batch.values import Batch, ClaimedLine, Clock, LineAnswer, Status
+from serving.storage.database import Database
+from serving.storage.work import batch_lines, batch_workers, batches
+
+LONG_GONE = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A line that is over: `result` is its line of the output or the error file."""
+
+    line: ClaimedLine
+    answer: LineAnswer
+    result: bytes
+
+
+class Leases:
+    """What the worker of this id may do. Raises what the database raises."""
+
+    def __init__(self, database: Database, worker_id: str, *, lease_s: float, clock: Clock) -> None:
+        self._database = database
+        self._me = worker_id
+        self._lease = timedelta(seconds=lease_s)
+        self._clock = clock
+
+    async def renew(self) -> None:
+        now = self._clock()
+        row = {"id": self._me, "until": now + self._lease}
+        await self._database.upsert(batch_workers, [row])
+
+    async def end(self) -> None:
+        """Everything that this worker holds is free at once."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(delete(batch_workers).where(batch_workers.c.id == self._me))
+
+        await self._database.write(work)
+        await self.free_lost()
+
+    async def free_lost(self) -> None:
+        """Lines of workers whose lease is over wait again."""
+        now = self._clock()
+        held = batch_lines.c.owner.is_not(None)
+        lost = and_(held, batch_lines.c.owner.not_in(_alive(now)))
+        query = select(batch_lines.c.batch_id).where(lost).limit(1)
+        async with self._database.read() as connection:
+            if (await connection.execute(query)).one_or_none() is None:
+                return
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(
+                update(batch_lines).where(lost).values(state="waiting", owner=None)
+            )
+            old = batch_workers.c.until < now - LONG_GONE
+            await connection.execute(delete(batch_workers).where(old))
+
+        await self._database.write(work)
+
+    async def claim_batch(self, *statuses: Status) -> Batch | None:
+        """The oldest batch of these states that nobody works on. One whose lines are done with
+        (`cancelling`, `finalizing`) is free once no worker holds a line of it.
+        """
+        free = or_(batches.c.owner.is_(None), batches.c.owner.not_in(_alive(self._clock())))
+        busy = exists().where(
+            batch_lines.c.batch_id == batches.c.id, batch_lines.c.owner.is_not(None)
+        )
+        query = select(batches).where(batches.c.status.in_(statuses), free, ~busy)
+        query = query.order_by(batches.c.created_at).limit(1)
+        async with self._database.read() as connection:
+            if (await connection.execute(query)).one_or_none() is None:
+                return None
+
+        async def work(connection: AsyncConnection) -> Batch | None:
+            row = (await connection.execute(query.with_for_update(skip_locked=True))).one_or_none()
+            if row is None:
+                return None
+            mine = update(batches).where(batches.c.id == row.id).values(owner=self._me)
+            await connection.execute(mine)
+            return batch_of(row)
+
+        return await written(self._database, work)
+
+    async def running(self) -> list[Batch]:
+        """All batches in progress, whoever answers their lines, oldest first."""
+        query = select(batches).where(batches.c.status == "in_progress")
+        async with self._database.read() as connection:
+            rows = await connection.execute(query.order_by(batches.c.created_at, batches.c.id))
+            return [batch_of(row) for row in rows]
+
+    async def leave_batch(self, batch_id: str) -> None:
+        async def work(connection: AsyncConnection) -> None:
+            mine = and_(batches.c.id == batch_id, batches.c.owner == self._me)
+            await connection.execute(update(batches).where(mine).values(owner=None))
+
+        await self._database.write(work)
+
+    async def holds(self, connection: AsyncConnection, batch: Batch) -> bool:
+        """Whether the batch is still this worker's and as it was claimed; no other changes it
+        before the transaction ends.
+        """
+        same = and_(batches.c.owner == self._me, batches.c.status == batch.status)
+        query = select(batches.c.id).where(batches.c.id == batch.id, same).with_for_update()
+        return (await connection.execute(query)).one_or_none() is not None
+
+    async def advance(self, batch: Batch, **values: Any) -> bool:
+        """Changes a batch that this worker holds, and leaves it; False where it is not as it was
+        claimed any more.
+        """
+
+        async def work(connection: AsyncConnection) -> bool:
+            if not await self.holds(connection, batch):
+                return False
+            mine = update(batches).where(batches.c.id == batch.id)
+            await connection.execute(mine.values(owner=None, **values))
+            return True
+
+        return await written(self._database, work)
+
+    async def put_lines(self, batch: Batch, rows: Sequence[dict[str, Any]]) -> bool:
+        """Enters lines of a batch that this worker checks; those that are there stay as they are,
+        so that a check that was cut short may be made again. False where it is no longer its.
+        """
+
+        async def work(connection: AsyncConnection) -> bool:
+            if not await self.holds(connection, batch):
+                return False
+            c = batch_lines.c
+            numbers = [row["number"] for row in rows]
+            first, last = min(numbers), max(numbers)
+            query = select(c.number).where(c.batch_id == batch.id, c.number.between(first, last))
+            there = set((await connection.execute(query)).scalars())
+            new = [row for row in rows if row["number"] not in there]
+            if new:
+                await connection.execute(insert(batch_lines), new)
+            return True
+
+        return await written(self._database, work)
+
+    async def claim_lines(self, batch: Batch, most: int) -> list[ClaimedLine]:
+        """Up to `most` waiting lines of a batch in progress, in the order of its file."""
+        c = batch_lines.c
+        due = or_(c.not_before.is_(None), c.not_before <= self._clock())
+        running = exists().where(batches.c.id == batch.id, batches.c.status == "in_progress")
+        query = select(c.number, c.custom_id, c.offset, c.length, c.claims, c.failures)
+        query = query.where(c.batch_id == batch.id, c.state == "waiting", due, running)
+        query = query.order_by(c.number).limit(most)
+
+        async def work(connection: AsyncConnection) -> list[ClaimedLine]:
+            rows = (await connection.execute(query.with_for_update(skip_locked=True))).all()
+            taken = and_(c.batch_id == batch.id, c.number.in_([row.number for row in rows]))
+            mine = {"state": "leased", "owner": self._me, "claims": c.claims + 1}
+            if rows:
+                await connection.execute(update(batch_lines).where(taken).values(mine))
+            return [ClaimedLine(batch, *row[:4], row.claims + 1, row.failures) for row in rows]
+
+        return await written(self._database, work)
+
+    async def finish(self, ended: Sequence[Ended]) -> None:
+        """Writes what became of lines; what this worker does not hold any more is discarded."""
+
+        async def work(connection: AsyncConnection) -> None:
+            for one in sorted(ended, key=lambda e: (e.line.batch.id, e.line.number)):
+                await connection.execute(
+                    update(batch_lines).where(self._mine(one.line)).values(_outcome(one))
+                )
+
+        await self._database.write(work)
+
+    async def put_back(
+        self, lines: Collection[ClaimedLine], *, not_before: datetime | None = None
+    ) -> None:
+        """The lines wait again; `not_before` where a try of them failed, which is counted."""
+        values: dict[str, Any] = {"state": "waiting", "owner": None}
+        if not_before is not None:
+            failures = batch_lines.c.failures + 1
+            values |= {"not_before": not_before, "failures": failures}
+
+        async def work(connection: AsyncConnection) -> None:
+            for line in lines:
+                await connection.execute(update(batch_lines).where(self._mine(line)).values(values))
+
+        if lines:
+            await self._database.write(work)
+
+    def _mine(self, line: ClaimedLine) -> ColumnElement[bool]:
+        c = batch_lines.c
+        return and_(
+            c.batch_id == line.batch.id,
+            c.number == line.number,
+            c.owner == self._me,
+            c.claims == line.claims,
+        )
+
+
+def _alive(now: datetime) -> Any:
+    return select(batch_workers.c.id).where(batch_workers.c.until > now)
+
+
+def _outcome(ended: Ended) -> dict[str, Any]:
+    answer = ended.answer
+    return {
+        "state": "done" if answer.succeeded else "failed",
+        "owner": None,
+        "result": ended.result,
+        "tier": answer.tier,
+        "prompt_tokens": answer.usage.prompt_tokens,
+        "cached_tokens": answer.usage.cached_tokens,
+        "completion_tokens": answer.usage.completion_tokens,
+        "reasoning_tokens": answer.usage.reasoning_tokens,
+        "cost": answer.cost_usd,
+        "baseline_cost": answer.baseline_cost_usd,
+    }
