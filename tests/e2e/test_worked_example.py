@@ -88,6 +88,12 @@ def test_where_published_figures_differ_is_said_in_numbers() -> None:
     assert "$422.10" in half
 
 
+def test_what_is_written_for_an_hour_costs_twice_the_input() -> None:
+    hour = Split(READS.read, 200, 200)
+    assert call_usd(SONNET, hour) - call_usd(SONNET, READS) == Decimal(200) * 3 / 1_000_000
+    assert call_usd(SONNET, hour) > call_usd(SONNET, Split(READS.read, 200))
+
+
 async def test_without_a_cache_a_day_costs_1850_dollars(tmp_path: Path) -> None:
     found = await ran(UNCACHED, tmp_path)
     assert found.day(found.ledger) == 1_850

@@ -14,16 +14,20 @@ CALLS_PER_DAY = 100_000
 GAP_S = 0.864  # 86,400 seconds / 100,000 calls
 PREFIX, QUESTION, ANSWER = 2_000, 200, 300
 
-WRITE, READ = Decimal("1.25"), Decimal("0.1")  # for five minutes; times the price of input
+# Times the price of input: a write for five minutes or for an hour, a read.
+WRITE, WRITE_1H, READ = Decimal("1.25"), Decimal(2), Decimal("0.1")
 HALF = Decimal("0.5")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Split:
-    """How many of a call's prompt tokens were read from the cache, and how many written to it."""
+    """How many of a call's prompt tokens were read from the cache, and how many written to it;
+    `hour`: how many of these for an hour.
+    """
 
     read: int
     written: int
+    hour: int = 0
 
 
 PLAIN = Split(0, 0)
@@ -38,6 +42,11 @@ SPLITS: Mapping[Split, str] = {
     READS: "reads",
     WRITES_ALL: "writes all",
     WRITES_MORE: "reads, writes rest",
+    # The same for an hour, which a planner may try where it has seen little.
+    Split(0, PREFIX, PREFIX): "writes 1h",
+    Split(0, PREFIX + QUESTION, QUESTION): "writes all, rest 1h",
+    Split(0, PREFIX + QUESTION, PREFIX + QUESTION): "writes all 1h",
+    Split(PREFIX, QUESTION, QUESTION): "reads, writes rest 1h",
 }
 
 
@@ -63,10 +72,13 @@ PRICES: Mapping[str, Published] = {
 
 
 def call_usd(model: str, split: Split, *, batch: bool = False) -> Decimal:
-    """One call: ((plain + 1.25 x written + 0.1 x read) x input + answer x output) / 1,000,000."""
+    """One call: ((plain + 1.25 x written for five minutes + 2 x written for an hour + 0.1 x read)
+    x input + answer x output) / 1,000,000.
+    """
     price = PRICES[model]
     plain = PREFIX + QUESTION - split.read - split.written
-    tokens = plain + WRITE * split.written + READ * split.read
+    tokens = plain + WRITE * (split.written - split.hour) + WRITE_1H * split.hour
+    tokens += READ * split.read
     usd = (tokens * price.input + ANSWER * price.output) / Decimal(1_000_000)
     return usd * HALF if batch else usd
 

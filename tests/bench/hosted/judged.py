@@ -74,10 +74,10 @@ def judge(ran: Ran) -> Judged:
 
 def split_of(row: LedgerRow) -> Split | None:
     """What became of the row's prompt; None where it is no call of the example."""
-    certain = row.certain and row.outcome == "accepted" and not row.written_1h
+    certain = row.certain and row.outcome == "accepted"
     if not certain or (row.prompt_tokens, row.completion_tokens) != (PREFIX + QUESTION, ANSWER):
         return None
-    split = Split(row.read, row.written)
+    split = Split(row.read, row.written, row.written_1h)
     return split if split in SPLITS else None
 
 

@@ -48,11 +48,14 @@ def _money(judged: Sequence[Judged]) -> Table:
 def _calls(judged: Sequence[Judged]) -> Table:
     """What became of the prompts, by stage and model."""
     title = "Calls by what became of their prompt"
-    table = Table("stage", "model", "calls", *SPLITS.values(), "USD a day", title=title)
+    seen = {split for each in judged for _, _, split in each.counts}
+    shown = [split for split in SPLITS if split in seen]
+    names = (SPLITS[split] for split in shown)
+    table = Table("stage", "model", "calls", *names, "USD a day", title=title)
     for each in judged:
         keys = sorted({(model, batch) for model, batch, _ in each.counts})
         for model, batch in keys:
-            found = [each.counts[model, batch, split] for split in SPLITS]
+            found = [each.counts[model, batch, split] for split in shown]
             usd = sum(
                 (r.usd or Decimal(0) for r in each.ran.rows if _is(r, model, batch=batch)),
                 Decimal(0),
