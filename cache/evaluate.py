@@ -1,19 +1,16 @@
 """The decision on labelled pairs, beside plain cosine of the same embedder."""
 
-import gzip
 import os
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from cache.decision import shipped
 from cache.embedder.load import load_model
 from cache.measures import Measured, measure
 from serving.errors import ConfigError
+from serving.wire.jsonl_file import NotAnObject, numbered, parse_object
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,14 +42,12 @@ class Evaluated:
 
 
 def read_pairs(file: Path) -> list[LabelledPair]:
-    """Of JSON Lines, compressed where the name ends in `.gz`. `ConfigError` names the line and the
+    """Of JSON Lines, plain or gzip. `ConfigError` names the line and the
     key at fault. Empty lines are passed over, other keys too.
     """
     try:
-        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
-            numbered = enumerate(lines, start=1)
-            return [_pair(f"{file}:{n}", line) for n, line in numbered if line.strip()]
-    except (OSError, EOFError, zlib.error) as error:
+        return [_pair(f"{file}:{number}", line) for number, line in numbered(file)]
+    except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error
 
 
@@ -98,11 +93,9 @@ def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _pair(where: str, line: bytes) -> LabelledPair:
     try:
-        found = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise ConfigError(f"{where}: not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ConfigError(f"{where}: an object with a, b and same is expected")
+        found = parse_object(line)
+    except NotAnObject as reason:
+        raise ConfigError(f"{where}: {reason}; an object with a, b and same is expected") from None
     a, b = (_text(where, found, key) for key in TEXTS)
     if not isinstance(found.get("same"), bool):
         raise ConfigError(f"{where}: same: true or false is expected")

@@ -127,8 +127,8 @@ async def _warm(log: Path, settings: "Settings", reader: "Reader") -> Outcome:
 
 
 async def _fill(log: Path, reader: "Reader", filling: "Filling", outcome: Outcome) -> None:
-    from deploy.cli.replay.read import numbered  # noqa: PLC0415
     from deploy.cli.warm_lines import BadLine, Skipped  # noqa: PLC0415
+    from serving.wire.jsonl_file import numbered  # noqa: PLC0415
 
     for number, raw in numbered(log):
         outcome.lines += 1

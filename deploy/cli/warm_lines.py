@@ -8,13 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from cache.keep import WHOLE, without_logprobs
 from cache.semantic.answer import Answer, dump
 from cache.semantic.question import asked_by, ttl_s
 from cache.semantic.warm import Past
-from deploy.cli.replay.read import MAX_LINE_BYTES
 from router.task import TaskClassifier
 from router.validators.implied import for_request
 from serving.api.auth import ALL_SCOPES, Caller
@@ -31,6 +28,7 @@ from serving.settings.tasks import TaskSettings
 from serving.settings.tiers import TierSettings
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Completion
+from serving.wire.jsonl_file import NotAnObject, parse_object
 
 
 class BadLine(Exception):
@@ -111,15 +109,10 @@ class Reader:
 
 
 def _json(raw: bytes) -> dict[str, Any]:
-    if len(raw) > MAX_LINE_BYTES:
-        raise BadLine(f"longer than {MAX_LINE_BYTES:,} bytes")
     try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError as broken:
-        raise BadLine(f"not JSON: {broken.msg} at column {broken.colno}") from None
-    if not isinstance(value, dict):
-        raise BadLine("not a JSON object")
-    return value
+        return parse_object(raw)
+    except NotAnObject as reason:
+        raise BadLine(str(reason)) from None
 
 
 def _parts(line: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -57,7 +57,7 @@ def test_plain_and_compressed_files_are_read_alike(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ("{", "2: not JSON"),
-        ("[1]", "2: an object"),
+        ("[1]", "2: not a JSON object; an object with a, b and same"),
         ('{"a": "x", "same": true}', "2: b: a text"),
         ('{"a": " ", "b": "y", "same": true}', "2: a: a text"),
         ('{"a": "x", "b": "y", "same": 1}', "2: same: true or false"),
@@ -69,9 +69,14 @@ def test_a_line_that_is_no_pair_is_named(tmp_path: Path, line: str, said: str) -
         read_pairs(file)
 
 
-def test_a_file_that_is_not_what_its_name_says_is_named(tmp_path: Path) -> None:
+def test_gzip_is_known_by_its_content_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    lines = json.dumps(LINES[0]).encode()
+    unnamed, broken = tmp_path / "pairs.jsonl", tmp_path / "broken.jsonl"
+    unnamed.write_bytes(gzip.compress(lines))
+    assert len(read_pairs(unnamed)) == 1
+    broken.write_bytes(gzip.compress(lines)[:-4])
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_pairs(write(tmp_path / "pairs.jsonl.gz", "plain"))
+        read_pairs(broken)
 
 
 def test_each_text_is_embedded_once() -> None:

@@ -5,24 +5,18 @@ plain or gzip. Blocks have 512 tokens, the last one what is left; ids that two p
 the start are shared content. Prompt tokens beyond the blocks are taken as content of its own.
 """
 
-import gzip
 import math
-import zlib
 from array import array
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import IO, Any, cast
-
-import orjson
+from typing import Any
 
 from cache.prompt.chain import Block
 from serving.errors import ConfigError
+from serving.wire.jsonl_file import NotAnObject, numbered, parse_object
 
 BLOCK_TOKENS = 512
-MAX_LINE_BYTES = 16_000_000
 MAX_TOKENS = 100_000_000
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Trace:
@@ -94,38 +88,20 @@ def read(path: Path, *, stretch: float = 1.0) -> Trace:
     trace = Trace()
     number = 0
     try:
-        with closing(_open(path)) as file:
-            while raw := file.readline(MAX_LINE_BYTES + 1):
-                number += 1
-                if raw.strip():
-                    _add(trace, raw, stretch, f"{path}:{number}")
-    except (OSError, EOFError, zlib.error) as broken:
+        for number, raw in numbered(path):
+            _add(trace, raw, stretch, f"{path}:{number}")
+    except OSError as broken:
         raise ConfigError(f"{path}:{number + 1}: cannot be read: {broken}") from broken
     if not len(trace):
         raise ConfigError(f"{path}: holds no request")
     return trace
 
 
-def _open(path: Path) -> IO[bytes]:
-    """By content, not by name: downloads lose their suffix."""
-    file = path.open("rb")
-    magic = file.read(len(_GZIP_MAGIC))
-    file.seek(0)
-    if magic != _GZIP_MAGIC:
-        return file
-    file.close()
-    return cast("IO[bytes]", gzip.open(path, "rb"))
-
-
 def _add(trace: Trace, raw: bytes, stretch: float, where: str) -> None:
-    if len(raw) > MAX_LINE_BYTES:
-        raise ConfigError(f"{where}: longer than {MAX_LINE_BYTES:,} bytes")
     try:
-        line = orjson.loads(raw)
-    except orjson.JSONDecodeError as broken:
-        raise ConfigError(f"{where}: not JSON: {broken.msg}") from None
-    if not isinstance(line, dict):
-        raise ConfigError(f"{where}: not a JSON object")
+        line = parse_object(raw)
+    except NotAnObject as reason:
+        raise ConfigError(f"{where}: {reason}") from None
     t = line.get("t")
     if isinstance(t, bool) or not isinstance(t, int | float) or not math.isfinite(t):
         raise ConfigError(f"{where}: t: {_shown(line, 't')} is no number of seconds")

@@ -6,20 +6,16 @@ a data set's `label`, is ignored. A bad line does not end the reading: it comes 
 """
 
 import asyncio
-import gzip
 import itertools
-import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
-import orjson
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
-MAX_LINE_BYTES = 16_000_000
-_GZIP_MAGIC = b"\x1f\x8b"
+from serving.wire.jsonl_file import NotAnObject, numbered, parse_object
+
 _BATCH_LINES = 32
 _PARAMS = frozenset(CompletionCreateParamsBase.__annotations__) | {"stream", "stepwell"}
 
@@ -46,17 +42,9 @@ class _NotARequest(Exception):
 
 def parse(number: int, raw: bytes) -> Line | BadLine:
     """The request in one line of the file."""
-    if len(raw) > MAX_LINE_BYTES:
-        return BadLine(number, f"longer than {MAX_LINE_BYTES:,} bytes")
     try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError as broken:
-        return BadLine(number, f"not JSON: {broken.msg} at column {broken.colno}")
-    if not isinstance(value, dict):
-        return BadLine(number, "not a JSON object")
-    try:
-        return Line(number, _body(value))
-    except _NotARequest as reason:
+        return Line(number, _body(parse_object(raw)))
+    except (NotAnObject, _NotARequest) as reason:
         return BadLine(number, str(reason))
 
 
@@ -69,18 +57,7 @@ def read(path: Path, limit: int | None = None) -> Iterator[Line | BadLine]:
 
 def count(path: Path, limit: int | None = None) -> int:
     """How many lines `read` will yield; reads the file once, parses nothing. Raises OSError."""
-    with closing(_open(path)) as file:
-        return sum(1 for _ in itertools.islice((r for r in _raw(file) if r.strip()), limit))
-
-
-def numbered(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The file's lines as they are, blank ones left out, each with its number from 1; the beginning
-    of one that is longer than `MAX_LINE_BYTES`. Raises OSError.
-    """
-    with closing(_open(path)) as file:
-        for number, raw in enumerate(_raw(file), start=1):
-            if raw.strip():
-                yield number, raw
+    return sum(1 for _ in itertools.islice(numbered(path), limit))
 
 
 async def in_background(lines: Iterable[Line | BadLine]) -> AsyncGenerator[Line | BadLine, None]:
@@ -97,38 +74,13 @@ async def at_once(lines: Iterable[Line | BadLine]) -> AsyncIterator[Line | BadLi
         yield line
 
 
-def _open(path: Path) -> IO[bytes]:
-    """By content, not by name: downloads lose their suffix."""
-    file = path.open("rb")
-    magic = file.read(len(_GZIP_MAGIC))
-    file.seek(0)
-    if magic != _GZIP_MAGIC:
-        return file
-    file.close()
-    return cast("IO[bytes]", gzip.open(path, "rb"))
-
-
 def _parsed(path: Path) -> Iterator[Line | BadLine]:
     number = 0
     try:
-        with closing(_open(path)) as file:
-            for number, raw in enumerate(_raw(file), start=1):
-                if raw.strip():
-                    yield parse(number, raw)
+        for number, raw in numbered(path):
+            yield parse(number, raw)
     except OSError as broken:
         yield BadLine(number + 1, f"cannot be read: {broken}")
-
-
-def _raw(file: IO[bytes]) -> Iterator[bytes]:
-    """Lines, each cut off one byte past the limit: enough to see that it is too long."""
-    try:
-        while raw := file.readline(MAX_LINE_BYTES + 1):
-            rest = raw
-            while rest and not rest.endswith(b"\n"):
-                rest = file.readline(MAX_LINE_BYTES)
-            yield raw
-    except (EOFError, zlib.error) as broken:
-        raise OSError(f"a broken gzip file: {broken}") from broken
 
 
 def _body(value: dict[str, Any]) -> dict[str, Any]:

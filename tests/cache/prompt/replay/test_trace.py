@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cache.prompt.replay.trace import MAX_LINE_BYTES, Trace, read
+from cache.prompt.replay.trace import Trace, read
 from serving.errors import ConfigError
+from serving.wire.jsonl_file import MAX_LINE_BYTES
 
 
 def keys(trace: Trace, number: int) -> list[bytes]:

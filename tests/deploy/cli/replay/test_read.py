@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.replay import read as module
 from deploy.cli.replay.read import BadLine, Line, count, in_background, parse, read
+from serving.wire import jsonl_file
 
 
 def text(number: int) -> bytes:
@@ -47,7 +47,7 @@ def test_a_bad_line_is_not_quoted() -> None:
 def test_a_line_that_is_too_long_costs_no_memory_and_no_other_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_LINE_BYTES", 100)
+    monkeypatch.setattr(jsonl_file, "MAX_LINE_BYTES", 100)
     file = tmp_path / "r.jsonl"
     file.write_bytes(text(1) + b'{"text": "' + b"x" * 1_000 + b'"}\n' + text(3))
     lines = list(read(file))
