@@ -29,7 +29,6 @@ from router.live import Tasks
 from router.rung import Rung
 from router.validators.base import Validators
 from serving.backend import Backend, Embedder
-from serving.costs.estimate import upper_bound
 from serving.costs.ledger import Ledger
 from serving.costs.spent import spent_today
 from serving.errors import ConfigError
@@ -240,16 +239,10 @@ def most_usd(rungs: Sequence[Rung], request: ChatRequest) -> Decimal | None:
     """
     total = Decimal(0)
     for rung in rungs:
-        if rung.price is None:
+        usd = rung.most_usd(request)
+        if usd is None:
             return None
-        limits = (rung.settings.output.max_tokens, request.output_limit)
-        most = upper_bound(
-            request,
-            output=None,
-            max_output_tokens=min(v for v in limits if v is not None),
-            thinking_tokens=rung.thinking_room(request),
-        )
-        total += rung.price.upper_bound(most)
+        total += usd
     return total
 
 

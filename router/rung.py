@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from serving.backend import Ability, Backend
+from serving.costs.estimate import upper_bound
 from serving.costs.price import Price
 from serving.settings.tiers import TierSettings
 from serving.wire.chat import ChatRequest
@@ -34,3 +36,16 @@ class Rung:
     def context_tokens(self) -> int:
         """Tokens of prompt and answer together: the lower of the model's and the config's limit."""
         return min(self.ability.context_tokens, self.settings.context_tokens)
+
+    def most_usd(self, request: ChatRequest) -> Decimal | None:
+        """What one call for this request may cost at most, None where the price is unknown."""
+        if self.price is None:
+            return None
+        limits = (self.settings.output.max_tokens, request.output_limit)
+        most = upper_bound(
+            request,
+            output=None,
+            max_output_tokens=min(v for v in limits if v is not None),
+            thinking_tokens=self.thinking_room(request),
+        )
+        return self.price.upper_bound(most)

@@ -3,9 +3,8 @@ background, and the two are compared. Both go to the outcomes log, from which ga
 """
 
 import asyncio
-import hashlib
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,14 +19,13 @@ from router.route import Accepted
 from router.rung import Rung
 from router.validators.implied import for_request
 from serving.backend import Call
-from serving.costs.estimate import upper_bound
+from serving.checks import Checks, drawn
 from serving.errors import StepwellError
 from serving.settings.tasks import SpotCheckBudget
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Completion
 
-MAX_REQUEST_CHARS = 200_000
-"""Longer requests are not checked: a queue of them would hold too much memory."""
+PURPOSE = "spot check"
 
 _log = structlog.get_logger(__name__)
 
@@ -57,19 +55,22 @@ class SpotChecker:
         self._rungs = {rung.name: rung for rung in rungs}
         self._order = [rung.name for rung in rungs]
         self._planner = planner
-        self._settings = settings
         self._log = log
         self.on_disagreed: Callable[[str], object] | None = None
         self._budget = DailyBudget(settings.max_usd_per_day, spent_today)
-        self._queue: deque[_Job] = deque()
-        self._workers: set[asyncio.Task[None]] = set()
-        self._closing = False
+        self._checks = Checks(
+            self._check,
+            self._failed,
+            name="spot-check",
+            max_concurrent=settings.max_concurrent,
+            max_queued=settings.max_queued,
+        )
         self.dropped: Counter[str] = Counter()
 
     def offer(self, accepted: Accepted) -> None:
         """Returns at once; whether the answer is checked follows from its request id."""
         task = accepted.task
-        if task.critical or not drawn(accepted.call.request_id, task.spot_check.share):
+        if task.critical or not drawn(accepted.call.request_id, task.spot_check.share, PURPOSE):
             return
         name = self._planner.reference(accepted.request, accepted.call, task)
         if name is not None and self._order.index(name) <= self._order.index(accepted.tier):
@@ -78,66 +79,37 @@ class SpotChecker:
         if reason is not None or name is None:
             self.dropped[reason or "no_reference"] += 1
             return
-        self._queue.append(_Job(accepted, self._rungs[name]))
-        if len(self._workers) < self._settings.max_concurrent:
-            worker = asyncio.create_task(self._work(), name="spot-check")
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+        self._checks.put(_Job(accepted, self._rungs[name]))
 
     async def close(self, timeout_s: float) -> None:
         """Takes no more, waits for what is queued and running, and gives the rest up in time."""
-        self._closing = True
-        if not self._workers:
-            return
-        _, late = await asyncio.wait(tuple(self._workers), timeout=timeout_s)
-        for worker in late:
-            worker.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        if late:
-            self.dropped["shutdown"] += len(late) + len(self._queue)
-        self._queue.clear()
+        if given_up := await self._checks.close(timeout_s):
+            self.dropped["shutdown"] += given_up
 
     def _obstacle(self, reference: str | None, request: ChatRequest) -> str | None:
         """Why an answer that was drawn is not checked, None where it is."""
-        if self._closing:
-            return "shutdown"
         if reference is None:
             return "no_reference"
         if self._rungs[reference].price is None:
             return "unpriced"
-        if len(self._queue) >= self._settings.max_queued:
-            return "queue_full"
-        return (
-            "too_long" if sum(len(m.text) for m in request.messages) > MAX_REQUEST_CHARS else None
-        )
+        return self._checks.obstacle(request)
 
-    async def _work(self) -> None:
-        while self._queue:
-            job = self._queue.popleft()
-            try:
-                await self._check(job)
-            except Exception as error:  # one check must not end the worker
-                self.dropped["error"] += 1
-                # The message may quote what was to be stored, so only its kind is told.
-                _log.error("spot_check_failed", error=type(error).__name__)
+    def _failed(self, error: Exception) -> None:
+        self.dropped["error"] += 1
+        # The message may quote what was to be stored, so only its kind is told.
+        _log.error("spot_check_failed", error=type(error).__name__)
 
     async def _check(self, job: _Job) -> None:
         accepted, reference = job.accepted, job.reference
         request = whole_request(accepted.request)
         request = tier_request(request, accepted.task, reference, read_logprobs=True)
-        limits = (reference.settings.output.max_tokens, request.output_limit)
-        most = upper_bound(
-            request,
-            output=None,
-            max_output_tokens=min(v for v in limits if v is not None),
-            thinking_tokens=reference.thinking_room(request),
-        )
-        assert reference.price is not None
-        usd = reference.price.upper_bound(most)
+        usd = reference.most_usd(request)
+        assert usd is not None
         if not await self._budget.set_aside(usd):
             self.dropped["budget"] += 1
             return
-        call = _call(job)
+        deadline = time.monotonic() + reference.settings.deadline_s
+        call = accepted.call.aside("spot_check", deadline=deadline)
         try:
             completion = await _ask(job, request, call)
         finally:
@@ -154,29 +126,6 @@ class SpotChecker:
         if record.agreed is False and self.on_disagreed is not None:
             self.on_disagreed(record.id)
         await self._log.add(record)
-
-
-def drawn(request_id: str, share: float) -> bool:
-    """A draw that comes out alike whenever it is made for this request."""
-    digest = hashlib.blake2b(request_id.encode(), digest_size=8).digest()
-    return int.from_bytes(digest) < share * 2**64
-
-
-def _call(job: _Job) -> Call:
-    """A call of its own, with its own trace: it is not part of the client's request."""
-    asked = job.accepted.call
-    return Call(
-        request_id=asked.request_id,
-        tenant=asked.tenant,
-        deadline=time.monotonic() + job.reference.settings.deadline_s,
-        key_id=asked.key_id,
-        feature=asked.feature,
-        task=asked.task,
-        session=asked.session,
-        step=asked.step,
-        kind="spot_check",
-        urgency="offline",
-    )
 
 
 async def _ask(job: _Job, request: ChatRequest, call: Call) -> Completion | None:

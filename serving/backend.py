@@ -7,7 +7,7 @@ import os
 import random
 import time
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal, Protocol
 
@@ -209,6 +209,27 @@ class Call:
     urgency: Urgency = "interactive"
     trace: Trace = field(default_factory=Trace)
     computed: Computed = field(default_factory=Computed)
+
+    def aside(
+        self,
+        kind: CallKind,
+        *,
+        deadline: float,
+        urgency: Urgency = "offline",
+        max_tier: str | None = None,
+    ) -> "Call":
+        """For a check of this request: with a trace of its own, since it is no part of what the
+        client asked.
+        """
+        return replace(
+            self,
+            kind=kind,
+            deadline=deadline,
+            urgency=urgency,
+            max_tier=max_tier,
+            trace=Trace(),
+            computed=Computed(),
+        )
 
     @property
     def remaining(self) -> float:

@@ -5,9 +5,7 @@ as a `cache_check`, and all of it together stays below a daily cap.
 """
 
 import asyncio
-import hashlib
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,6 +18,7 @@ from cache.semantic.memory import Hit, Memory, Offered, Verdict
 from cache.semantic.question import Question
 from cache.semantic.verify import AUDIT
 from serving.backend import Backend, Call
+from serving.checks import Checks, drawn
 from serving.errors import StepwellError
 from serving.settings.semantic import AuditBudget
 from serving.settings.tasks import TaskSettings
@@ -27,8 +26,7 @@ from serving.telemetry.semantic import SemanticMetrics
 from serving.wire.chat import ChatRequest
 
 DEADLINE_S = 120.0
-MAX_REQUEST_CHARS = 200_000
-"""Longer requests are not audited: a queue of them would hold too much memory."""
+PURPOSE = "cache audit"
 
 _log = structlog.get_logger("stepwell.cache")
 
@@ -66,53 +64,36 @@ class Audits:
     budget: Budget
     most_usd: Callable[[ChatRequest], Decimal | None]
     metrics: SemanticMetrics
-    _queue: deque[Served] = field(default_factory=deque, init=False)
-    _workers: "set[asyncio.Task[None]]" = field(default_factory=set, init=False)
-    _closing: bool = field(default=False, init=False)
+    _checks: Checks[Served] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._checks = Checks(
+            self._audit,
+            self._failed,
+            name=PURPOSE,
+            max_concurrent=self.settings.max_concurrent,
+            max_queued=self.settings.max_queued,
+        )
 
     def offer(self, served: Served) -> None:
         """Returns at once; whether the hit is audited follows from its request id."""
         share = served.task.cache.semantic.audit
         if served.verified:
             share = max(share, AUDIT)
-        if not drawn(served.call.request_id, share):
+        if not drawn(served.call.request_id, share, PURPOSE):
             return
-        if (obstacle := self._obstacle(served.request)) is not None:
+        if (obstacle := self._checks.obstacle(served.request)) is not None:
             self.metrics.skipped(obstacle)
             return
-        self._queue.append(served)
-        if len(self._workers) < self.settings.max_concurrent:
-            worker = asyncio.create_task(self._work(), name="cache-audit")
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+        self._checks.put(served)
 
     async def close(self, timeout_s: float) -> None:
         """Takes no more, waits for what is queued and running, and gives the rest up in time."""
-        self._closing = True
-        if not self._workers:
-            return
-        _, late = await asyncio.wait(tuple(self._workers), timeout=timeout_s)
-        for worker in late:
-            worker.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        self._queue.clear()
+        await self._checks.close(timeout_s)
 
-    def _obstacle(self, request: ChatRequest) -> str | None:
-        if self._closing:
-            return "shutdown"
-        if len(self._queue) >= self.settings.max_queued:
-            return "queue_full"
-        long = sum(len(m.text) for m in request.messages) > MAX_REQUEST_CHARS
-        return "too_long" if long else None
-
-    async def _work(self) -> None:
-        while self._queue:
-            served = self._queue.popleft()
-            try:
-                await self._audit(served)
-            except Exception as error:  # one audit must not end the worker
-                self.metrics.skipped("error")
-                _log.error("cache_audit_failed", error=type(error).__name__)
+    def _failed(self, error: Exception) -> None:
+        self.metrics.skipped("error")
+        _log.error("cache_audit_failed", error=type(error).__name__)
 
     async def _audit(self, served: Served) -> None:
         usd = self.most_usd(served.request)
@@ -122,7 +103,9 @@ class Audits:
         if not await self.budget.set_aside(usd):
             self.metrics.skipped("budget")
             return
-        call = _call(served)
+        asked = served.call
+        deadline = time.monotonic() + DEADLINE_S
+        call = asked.aside("cache_check", deadline=deadline, max_tier=asked.max_tier)
         try:
             answer = await self._ask(served, call)
         finally:
@@ -180,29 +163,3 @@ def _unstreamed(request: ChatRequest) -> ChatRequest:
     copy = request.model_copy(update=dict.fromkeys(streamed))
     copy.model_fields_set.difference_update(streamed)
     return copy
-
-
-def drawn(request_id: str, share: float) -> bool:
-    """A draw that comes out alike whenever it is made for this request, and has nothing to do with
-    other draws for it.
-    """
-    digest = hashlib.blake2b(request_id.encode(), digest_size=8, person=b"cache audit").digest()
-    return int.from_bytes(digest) < share * 2**64
-
-
-def _call(served: Served) -> Call:
-    """A call of its own, with its own trace: it is not part of the client's request."""
-    asked = served.call
-    return Call(
-        request_id=asked.request_id,
-        tenant=asked.tenant,
-        deadline=time.monotonic() + DEADLINE_S,
-        key_id=asked.key_id,
-        feature=asked.feature,
-        task=asked.task,
-        session=asked.session,
-        step=asked.step,
-        max_tier=asked.max_tier,
-        kind="cache_check",
-        urgency="offline",
-    )

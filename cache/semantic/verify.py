@@ -51,7 +51,8 @@ class Verifier:
         cost = self.most_usd(request)
         if cost is None or saved_usd is None or cost >= saved_usd:
             return None
-        own = _call(call)
+        deadline = min(call.deadline, time.monotonic() + TIMEOUT_S)
+        own = call.aside("cache_check", deadline=deadline, urgency=call.urgency)
         try:
             async with asyncio.timeout(max(0.0, own.remaining)):
                 completion = await self.backend.complete(request, own)
@@ -79,20 +80,4 @@ def _request(tier: str, one: str, other: str) -> ChatRequest:
             "max_tokens": 1,
             "temperature": 0,
         }
-    )
-
-
-def _call(call: Call) -> Call:
-    """Of its own, so that it counts as no attempt at an answer."""
-    return Call(
-        request_id=call.request_id,
-        tenant=call.tenant,
-        deadline=min(call.deadline, time.monotonic() + TIMEOUT_S),
-        key_id=call.key_id,
-        feature=call.feature,
-        task=call.task,
-        session=call.session,
-        step=call.step,
-        kind="cache_check",
-        urgency=call.urgency,
     )

@@ -12,7 +12,6 @@ pytest.importorskip("faiss", reason="these tests need the extra `cache`")
 
 from cache.decision import Judgement, Reason
 from cache.guards.reading import Reading
-from cache.semantic.audit import drawn
 from cache.semantic.cuts import Cuts
 from cache.semantic.entry import Candidate, NewEntry
 from cache.semantic.question import Asked, asked_by
@@ -39,7 +38,7 @@ class Unsure(ByCosine):
 
 async def audited(w: World) -> None:
     """Waits until what was drawn has been audited."""
-    while workers := tuple(w.audits._workers):
+    while workers := tuple(w.audits._checks._workers):
         await asyncio.wait(workers)
     await w.settled()
 
@@ -188,14 +187,6 @@ def test_a_stricter_delta_holds_at_once_after_a_restart() -> None:
     assert strict.cut.score == fresh > loose.cut.score
     with pytest.raises(ValueError, match="another form"):
         strict.restore({"bins": [[1, 0, 0]], "at": 1, "waited": 0})
-
-
-def test_draws_are_even_and_repeatable() -> None:
-    share = sum(drawn(f"r{i}", 0.2) for i in range(5_000)) / 5_000
-    assert share == pytest.approx(0.2, abs=0.02)
-    assert drawn("r1", 0.2) == drawn("r1", 0.2)
-    assert not drawn("r1", 0.0)
-    assert drawn("r1", 1.0)
 
 
 def test_the_interval_of_a_rate() -> None:

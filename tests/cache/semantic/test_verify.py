@@ -116,7 +116,7 @@ async def test_its_errors_are_learned_apart_and_end_it() -> None:
         for number in range(60):
             w.inner.choices = (Choice(content=f"other {number}"),)
             await w.ask(f"What is phone {number}?")
-            while workers := tuple(w.audits._workers):
+            while workers := tuple(w.audits._checks._workers):
                 await asyncio.wait(workers)
             await w.settled()
         assert w.memory.cuts.cut("faq" + VERIFIED).score > 2.2 + 2.0
