@@ -68,9 +68,10 @@ def running(config: dict[str, Any], folder: Path, url: str | None = None) -> Ite
         finally:
             up.set()
 
-    thread = threading.Thread(target=run, name="stack")
+    # A stack that does not stop fails its test, and must not keep the whole run from its end.
+    thread = threading.Thread(target=run, name="stack", daemon=True)
     thread.start()
-    up.wait(30)
+    assert up.wait(60), "the stack did not start"
     if failed:
         raise failed[0]
     server, port = found[0]

@@ -98,6 +98,7 @@ def running(
         try:
             process.wait(60)
         finally:
+            process.kill()  # does nothing where it has ended
             for child in [c for c in children if c.is_running()]:
                 child.kill()
 
