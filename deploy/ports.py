@@ -1,11 +1,14 @@
 """Ports to listen on."""
 
 import errno
+import random
 import socket
 
 from serving.errors import ConfigError
 
 BACKLOG = 2_048
+FIRST, LAST = 61_000, 65_535
+"""Above those that Linux gives to outgoing connections and to whoever listens on any port."""
 
 
 def listen(host: str, port: int, *, hint: str) -> socket.socket:
@@ -30,8 +33,22 @@ def listen(host: str, port: int, *, hint: str) -> socket.socket:
 
 
 def claim(host: str, port: int, *, hint: str) -> int:
-    """The port, if it is free, and a free one for 0; whoever asked binds it a moment later.
-    `ConfigError` with the `hint` what to do where it can't be bound.
+    """The port, if it is free, and a free one for 0; whoever asked binds it a while later. So a
+    free one is none that the system may give to anybody meanwhile: Ray takes hundreds as it starts,
+    and HAProxy would share it with some of them. `ConfigError` with the `hint` what to do where it
+    can't be bound.
     """
-    with listen(host, port, hint=hint) as probe:
-        return int(probe.getsockname()[1])
+    if port == 0:
+        return _free(host, hint)
+    with listen(host, port, hint=hint):
+        return port
+
+
+def _free(host: str, hint: str) -> int:
+    for port in random.sample(range(FIRST, LAST + 1), LAST + 1 - FIRST):
+        try:
+            with listen(host, port, hint=hint):
+                return port
+        except ConfigError as error:
+            refused = error
+    raise refused

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import httpx2
 import psutil
 from ruamel.yaml import YAML
 
+from deploy.ports import claim
 from tests.e2e.stack import Stack
 
 START_S = 90
@@ -72,8 +72,7 @@ def running(
     **ray: Any,
 ) -> Iterator[RayStack]:
     """The stack of `config`, its state under `folder`, on a free loopback port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = claim("127.0.0.1", 0, hint="")
     database = folder / "stepwell.db"
     whole = {
         **config,

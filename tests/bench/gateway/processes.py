@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from deploy.ports import claim
 from tests.bench.gateway import client
 
 READY_S = 120.0
@@ -22,9 +22,7 @@ class NotReady(Exception):
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return claim("127.0.0.1", 0, hint="")
 
 
 class Process:
