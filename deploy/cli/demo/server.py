@@ -16,7 +16,7 @@ from deploy.ports import claim
 from serving.errors import StepwellError
 
 PORT_HINT = "choose another with --port or STEPWELL_PORT"
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 180.0
 POLL_S = 0.05
 READY_TIMES = 5
 LOG_TAIL_LINES = 25
