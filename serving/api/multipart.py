@@ -1,13 +1,16 @@
 """multipart/form-data as it arrives, in bounded memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from email.message import Message
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from serving.errors import InvalidRequest, UnsupportedMediaType
 
 MAX_BOUNDARY_CHARS = 70  # RFC 2046
-MAX_HEADER_BYTES = 8_192
+MAX_HEADERS = 8  # of a part
+MAX_HEADER_BYTES = 4_096  # of one of them
 MAX_PARTS = 16
 
 
@@ -28,107 +31,87 @@ Event = Part | bytes | PartEnd
 
 
 class Multipart:
-    """A parser that is fed. It keeps no more than one part's headers, or what may be the start of a
-    delimiter. `InvalidRequest` for what is no form.
+    """A parser that is fed. It keeps no more than one header, or what may be the start of a
+    delimiter. `InvalidRequest` for what is no form; it is not fed again after that.
     """
 
     def __init__(self, boundary: bytes) -> None:
-        self._delimiter = b"\r\n--" + boundary
-        self._kept = bytearray(b"\r\n")  # the first delimiter may stand at the very start
+        self._events: list[Event] = []
+        self._field, self._value, self._disposition = bytearray(), bytearray(), b""
         self._parts = 0
-        self._state: Callable[[], Event | None] = self._preamble
+        self._ended = False
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": self._header_field,
+                "on_header_value": self._header_value,
+                "on_header_end": self._header_end,
+                "on_headers_finished": self._head,
+                "on_part_data": self._data,
+                "on_part_end": lambda: self._events.append(PartEnd()),
+                "on_end": self._end,
+            },
+            max_header_count=MAX_HEADERS,
+            max_header_size=MAX_HEADER_BYTES,
+        )
 
-    def feed(self, data: bytes) -> Iterator[Event]:
+    def feed(self, data: bytes) -> Sequence[Event]:
         """What the data completes, each part as its head, its bytes in pieces, and its end."""
-        self._kept += data
-        while True:
-            before = self._state
-            event = before()
-            if event is not None:
-                yield event
-            elif self._state == before:
-                return
+        try:
+            self._parser.write(data)
+        except MultipartParseError as error:
+            raise InvalidRequest(f"Malformed form: {error}.", code="invalid_form") from None
+        events, self._events = self._events, []
+        return events
 
     def finish(self) -> None:
         """Says that no more comes."""
-        if self._state != self._epilogue:
+        if not self._ended:
             raise InvalidRequest("The form broke off before its end.", code="invalid_form")
 
-    def _preamble(self) -> None:
-        at = self._kept.find(self._delimiter)
-        if at < 0:
-            self._drop(len(self._kept) - len(self._delimiter))
-            return
-        self._drop(at + len(self._delimiter))
-        self._state = self._delimited
-
-    def _delimited(self) -> None:
-        if len(self._kept) < 2:
-            return
-        follows = bytes(self._kept[:2])
-        if follows == b"--":
-            self._state = self._epilogue
-        elif follows == b"\r\n":
-            self._drop(2)
-            self._state = self._head
-        else:
-            raise InvalidRequest("A boundary of the form is malformed.", code="invalid_form")
-
-    def _head(self) -> Part | None:
-        end = self._kept.find(b"\r\n\r\n")
-        if end > MAX_HEADER_BYTES or (end < 0 and len(self._kept) > MAX_HEADER_BYTES):
-            raise InvalidRequest("A part's headers are too long.", code="invalid_form")
-        if end < 0:
-            return None
+    def _begin(self) -> None:
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise InvalidRequest(f"More than {MAX_PARTS} parts.", code="invalid_form")
-        part = _part(bytes(self._kept[:end]))
-        self._drop(end + 4)
-        self._state = self._body
-        return part
+        self._disposition = b""
 
-    def _body(self) -> bytes | PartEnd | None:
-        at = self._kept.find(self._delimiter)
-        if at == 0:
-            self._drop(len(self._delimiter))
-            self._state = self._delimited
-            return PartEnd()
-        certain = at if at > 0 else len(self._kept) - len(self._delimiter) + 1
-        if certain <= 0:
-            return None
-        data = bytes(self._kept[:certain])
-        self._drop(certain)
-        return data
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._field += data[start:end]
 
-    def _epilogue(self) -> None:
-        self._kept.clear()
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
 
-    def _drop(self, count: int) -> None:
-        del self._kept[: max(0, count)]
+    def _header_end(self) -> None:
+        if self._field.lower() == b"content-disposition":
+            self._disposition = bytes(self._value)
+        self._field.clear()
+        self._value.clear()
+
+    def _head(self) -> None:
+        kind, options = parse_options_header(self._disposition)
+        name, filename = options.get(b"name"), options.get(b"filename")
+        if kind != b"form-data" or name is None:
+            raise InvalidRequest("A part of the form has no name.", code="invalid_form")
+        self._events.append(Part(_text(name), None if filename is None else _text(filename)))
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        self._events.append(data[start:end])
+
+    def _end(self) -> None:
+        self._ended = True
 
 
 def boundary_of(content_type: str) -> bytes:
     """`UnsupportedMediaType` where it is no form."""
-    message = Message()
-    message["content-type"] = content_type
-    boundary = message.get_param("boundary")
-    if message.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
+    kind, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or boundary is None:
         raise UnsupportedMediaType("Send the file as multipart/form-data.")
     if not 0 < len(boundary) <= MAX_BOUNDARY_CHARS or not boundary.isascii():
         raise InvalidRequest("The form's boundary is malformed.", code="invalid_form")
-    return boundary.encode()
+    return boundary
 
 
-def _part(head: bytes) -> Part:
-    message = Message()
-    for line in head.decode("utf-8", "replace").split("\r\n"):
-        key, _, value = line.partition(":")
-        if key.strip().lower() == "content-disposition":
-            # A line feed alone would begin another header in what parses this.
-            message["content-disposition"] = value.strip().replace("\n", " ").replace("\r", " ")
-            break
-    name = message.get_param("name", header="content-disposition")
-    if message.get_content_disposition() != "form-data" or not isinstance(name, str):
-        raise InvalidRequest("A part of the form has no name.", code="invalid_form")
-    return Part(name, message.get_filename())
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
