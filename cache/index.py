@@ -47,16 +47,6 @@ class Index(Protocol):
         """The nearest of the scope, at most `most`, nearest first."""
         ...
 
-    def above(self, scope: str, vector: Vector, least: float) -> list[Match]:
-        """All of the scope from the cosine `least` on, nearest first; exact, so slow in a large
-        scope.
-        """
-        ...
-
-    def vector(self, scope: str, key: int) -> Vector | None:
-        """A copy of what was added, rounded to 16 bits where the scope is large."""
-        ...
-
     def size(self, scope: str) -> int: ...
 
     @property

@@ -191,7 +191,7 @@ def semantic_cached(
     audits = Audits(
         inner=inner,
         memory=memory,
-        settings=semantic.audits,
+        settings=semantic,
         budget=DailyBudget(
             semantic.audits.max_usd_per_day, partial(spent_today, database, kind="cache_check")
         ),

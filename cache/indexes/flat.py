@@ -37,14 +37,6 @@ def search(held: Held, vector: Vector, most: int) -> list[Match]:
     return best(keys[:used], vectors[:used] @ vector, most) if used else []
 
 
-def above(held: Held, vector: Vector, least: float) -> list[Match]:
-    """As `Index.above`."""
-    keys, vectors, used = held
-    cosines = vectors[:used] @ vector
-    chosen = (cosines >= least).nonzero()[0]
-    return best(keys[chosen], cosines[chosen], len(chosen))
-
-
 def size_in_bytes(held: Held) -> int:
     """Memory of a scope that is kept so."""
     keys, vectors = (a if a.base is None else a.base for a in held[:2])
@@ -101,11 +93,6 @@ class Flat:
         if base is None or count * 2 < len(base):
             keys, vectors = keys[:count].copy(), vectors[:count].copy()
         self.held = (keys, vectors, count)
-
-    def vector(self, key: int) -> Vector | None:
-        keys, vectors, count = self.held
-        place = (keys[:count] == key).nonzero()[0]
-        return vectors[place[0]].copy() if len(place) else None
 
 
 def best(keys: Keys, cosines: Cosines, most: int) -> list[Match]:

@@ -101,19 +101,6 @@ class PgVector:
                 return found
         return await self._nearest(scope, vector, most, indexed=False)
 
-    async def above(self, scope: str, entry: int, least: float) -> list[Match]:
-        """Those of the scope from the cosine `least` with this entry on, nearest first; exact."""
-        query = text(
-            "SELECT o.entry, 1 - (o.vector <=> e.vector) AS cosine"  # noqa: S608 - as above
-            f" FROM {self.table} AS e JOIN {self.table} AS o ON o.scope = e.scope"
-            " WHERE e.entry = :entry AND e.scope = :scope AND 1 - (o.vector <=> e.vector) >= :least"
-            " ORDER BY cosine DESC"
-        )
-        async with self._database.read() as connection:
-            values = {"entry": entry, "scope": scope, "least": least}
-            rows = (await connection.execute(query, values)).all()
-        return [Match(row.entry, row.cosine) for row in rows]
-
     async def _nearest(
         self, scope: str, vector: Vector, most: int, *, indexed: bool
     ) -> list[Match]:

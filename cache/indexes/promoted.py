@@ -89,21 +89,6 @@ class Promoted:
             found = [] if self._main is None else self._main.search(vector, most)
         return _together(found, flat.search(tail, vector, most))[:most]
 
-    def above(self, vector: Vector, least: float) -> list[Match]:
-        tail, main = self._tail.held, self._main
-        found = flat.above(tail, vector, least)
-        for start in range(0, 0 if main is None else main.count, CHUNK):
-            with self._graphs:  # not for all of them: others search meanwhile
-                found += [] if main is None else main.above(start, vector, least)
-        return _together([], found)
-
-    def vector(self, key: int) -> Vector | None:
-        found = self._tail.vector(key)
-        with self._graphs:
-            if found is None and self._main is not None:
-                found = self._main.vector(key)
-        return found
-
     def close(self) -> None:
         """Nothing is due any more."""
         self._closed = True

@@ -28,8 +28,8 @@ many, and where that does not help, all rows are compared."""
 
 
 class Rows:
-    """`search`, `above` and `vector` may run beside `named` and `bury`, not beside `added`; what
-    changes rows is called by one thread at a time. `Promoted` sees to that.
+    """`search` may run beside `named` and `bury`, not beside `added`; what changes rows is called
+    by one thread at a time. `Promoted` sees to that.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -105,24 +105,12 @@ class Rows:
             ask *= WIDER
         return self._compare(vector, most)
 
-    def above(self, start: int, vector: Vector, least: float) -> list[Match]:
-        """As `Index.above`, of `CHUNK` rows."""
-        stop = min(start + CHUNK, self.count)
-        cosines = self._graph.rows(start, stop) @ vector
-        chosen = ((cosines >= least) & self.alive(start, stop)).nonzero()[0]
-        return best(self._keys[start:stop][chosen], cosines[chosen], len(chosen))
-
-    def vector(self, key: int) -> Vector | None:
-        places = ((self._keys[: self.count] == key) & ~self._dead[: self.count]).nonzero()[0]
-        if not len(places):
-            return None
-        place = int(places[0])
-        row: Vector = self._graph.rows(place, place + 1)[0]
-        return row
-
     def _compare(self, vector: Vector, most: int) -> list[Match]:
         found: list[Match] = []
         for start in range(0, self.count, CHUNK):
-            found += self.above(start, vector, -2.0)
+            stop = min(start + CHUNK, self.count)
+            alive = self.alive(start, stop).nonzero()[0]
+            cosines = self._graph.rows(start, stop)[alive] @ vector
+            found += best(self._keys[start:stop][alive], cosines, most)
             found = sorted(found, key=lambda match: -match.cosine)[:most]
         return found

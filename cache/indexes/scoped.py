@@ -69,20 +69,6 @@ class ScopedIndex:
             return held.search(vector, most)
         return flat.search(held, vector, most)
 
-    def above(self, scope: str, vector: Vector, least: float) -> list[Match]:
-        held = self._scopes.get(scope)
-        if held is None:
-            return []
-        if isinstance(held, Promoted):
-            return held.above(vector, least)
-        return flat.above(held, vector, least)
-
-    def vector(self, scope: str, key: int) -> Vector | None:
-        held = self._scopes.get(scope)
-        if held is None:
-            return None
-        return (held if isinstance(held, Promoted) else Flat(held)).vector(key)
-
     def size(self, scope: str) -> int:
         held = self._scopes.get(scope)
         if held is None:

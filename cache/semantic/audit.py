@@ -14,13 +14,14 @@ from typing import Protocol
 import structlog
 
 from cache.semantic.answer import Answer, answer_of, dump
-from cache.semantic.memory import Hit, Memory, Offered, Verdict
+from cache.semantic.memory import Hit, Memory, Verdict
+from cache.semantic.offering import offered
 from cache.semantic.question import Question
 from cache.semantic.verify import AUDIT
 from serving.backend import Backend, Call
 from serving.checks import Checks, drawn
 from serving.errors import StepwellError
-from serving.settings.semantic import AuditBudget
+from serving.settings.semantic import SemanticSettings
 from serving.settings.tasks import TaskSettings
 from serving.telemetry.semantic import SemanticMetrics
 from serving.wire.chat import ChatRequest
@@ -60,7 +61,7 @@ class Audits:
 
     inner: Backend
     memory: Memory
-    settings: AuditBudget
+    settings: SemanticSettings
     budget: Budget
     most_usd: Callable[[ChatRequest], Decimal | None]
     metrics: SemanticMetrics
@@ -71,8 +72,8 @@ class Audits:
             self._audit,
             self._failed,
             name=PURPOSE,
-            max_concurrent=self.settings.max_concurrent,
-            max_queued=self.settings.max_queued,
+            max_concurrent=self.settings.audits.max_concurrent,
+            max_queued=self.settings.audits.max_queued,
         )
 
     def offer(self, served: Served) -> None:
@@ -137,25 +138,18 @@ class Audits:
 
     async def _replace(self, served: Served, answer: Answer, fresh: bytes, call: Call) -> None:
         """The right answer takes the place of the wrong one."""
-        asked_at = time.time() - (time.monotonic() - call.trace.started)
-        semantic = served.task.cache.semantic
-        if answer.calls_tools and not semantic.tool_calls:
-            return
-        await self.memory.offer(
-            Offered(
-                question=served.question,
-                vector=b"",
-                answer=fresh,
-                tier=answer.tier,
-                model=answer.model,
-                simulated=answer.simulated,
-                cost_usd=call.trace.cost_usd,
-                request_id=served.call.request_id,
-                ttl_s=served.task.cache.ttl_s,
-                asked_at=asked_at,
-                learn=False,
-            )
+        right = offered(
+            served.question,
+            answer,
+            fresh,
+            call=call,
+            started=call.trace.started,
+            task=served.task,
+            settings=self.settings,
+            learn=False,
         )
+        if right is not None:
+            await self.memory.offer(right)
 
 
 def _unstreamed(request: ChatRequest) -> ChatRequest:

@@ -5,7 +5,6 @@ is on its way wait for that one's answer. Nothing that goes wrong here fails a r
 that is late, or a memory that is away, is a miss.
 """
 
-import time
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Literal
@@ -16,8 +15,8 @@ from cache.semantic.audit import Audits
 from cache.semantic.behind import Behind
 from cache.semantic.looking import Look, Looking
 from cache.semantic.making import Relay
-from cache.semantic.memory import Memory, Offered
-from cache.semantic.question import ttl_s
+from cache.semantic.memory import Memory
+from cache.semantic.offering import offered
 from cache.semantic.verify import Verifier
 from serving.backend import Backend, Call, ChunkStream
 from serving.settings.semantic import SemanticSettings
@@ -141,23 +140,19 @@ class SemanticCached:
             return None
         if answer is None or data is None or len(data) > self._max_entry_bytes:
             return None
-        task = self._tasks(call.task)
         question = look.asked.question if look.asked is not None else None
-        allowed = task.cache.semantic.tool_calls or not answer.calls_tools
-        if question is None or not allowed or len(data) > self._settings.max_entry_bytes:
+        if question is None:
             return data
-        offered = Offered(
-            question=question,
+        fresh = offered(
+            question,
+            answer,
+            data,
+            call=call,
+            started=look.started,
+            task=self._tasks(call.task),
+            settings=self._settings,
             vector=b"" if look.miss is None else look.miss.vector,
-            answer=data,
-            tier=answer.tier,
-            model=answer.model,
-            simulated=answer.simulated,
-            cost_usd=call.trace.cost_usd,
-            request_id=call.request_id,
-            ttl_s=ttl_s(task, question.tags, self._settings),
-            asked_at=time.time() - (time.monotonic() - look.started),
         )
-        if not self._behind.do(self._memory.offer(offered)):
+        if fresh is not None and not self._behind.do(self._memory.offer(fresh)):
             self._metrics.offered("dropped")
         return data

@@ -13,7 +13,6 @@ from serving.storage.schema import semantic_entries
 from serving.storage.types import storable
 
 _SCOPE = re.compile(r"[0-9a-f]{64}")
-_NAMES = ("tenant", "task", "tier", "model", "request_id", "document")
 UNIT = 0.01
 """How far a vector's squared length may be from 1."""
 
@@ -39,18 +38,19 @@ def check_vector(vector: Vector, dimensions: int) -> None:
 def check(new: NewEntry, dimensions: int, max_bytes: int) -> None:
     """`UnfitEntry` where the entry cannot be kept as it is."""
     check_vector(new.vector, dimensions)
-    if not _SCOPE.fullmatch(new.scope):
+    question = new.question
+    if not _SCOPE.fullmatch(question.scope):
         raise UnfitEntry("a scope is 64 hexadecimal digits")
-    size = len(new.text.encode("utf-8", "replace")) + len(new.answer)
+    size = len(question.text.encode("utf-8", "replace")) + len(new.answer)
     if size > max_bytes:
         raise UnfitEntry(f"an entry of {size} bytes is too large: at most {max_bytes} are kept")
     if not new.answer:
         raise UnfitEntry("an entry needs an answer")
-    if len(new.tags) > MAX_TAGS or any(not 0 < len(tag) <= MAX_TAG for tag in new.tags):
+    if len(question.tags) > MAX_TAGS or any(not 0 < len(t) <= MAX_TAG for t in question.tags):
         raise UnfitEntry(f"an entry has at most {MAX_TAGS} tags, of 1 to {MAX_TAG} characters")
-    for name in _NAMES:
+    for name, value in _names(new).items():
         kind = semantic_entries.c[name].type
-        value, limit = getattr(new, name), kind.length if isinstance(kind, String) else None
+        limit = kind.length if isinstance(kind, String) else None
         if value is not None and storable(value, limit) != value:
             raise UnfitEntry(f"'{name}' is longer than {limit} characters or not storable text")
     if not 0 <= new.expires_at < LATEST:
@@ -60,16 +60,29 @@ def check(new: NewEntry, dimensions: int, max_bytes: int) -> None:
         raise UnfitEntry(f"a cost of {cost} USD makes no sense")
 
 
+def _names(new: NewEntry) -> dict[str, str | None]:
+    """What must be stored as it is, by its column."""
+    return {
+        "tenant": new.question.tenant,
+        "task": new.question.task,
+        "document": new.question.document,
+        "tier": new.tier,
+        "model": new.model,
+        "request_id": new.request_id,
+    }
+
+
 def made(new: NewEntry, key: int, now: float) -> Entry:
     """The entry, ready to be kept; takes longer the longer its answer is."""
+    question = new.question
     return Entry(
         id=key,
-        scope=new.scope,
-        tenant=new.tenant,
-        task=new.task,
-        tags=tuple(storable(tag) or "" for tag in new.tags),
-        document=new.document,
-        text=storable(new.text) or "",
+        scope=question.scope,
+        tenant=question.tenant,
+        task=question.task,
+        tags=tuple(storable(tag) or "" for tag in question.tags),
+        document=question.document,
+        text=storable(question.text) or "",
         packed=pack(new.answer),
         tier=new.tier,
         model=new.model,
@@ -93,15 +106,3 @@ class Ids:
         millis = int((time.time() - self._since) * 1_000)
         self._last = max(self._last + 1, (millis << 21) | randbits(21))
         return self._last
-
-
-class Arriving:
-    """The marks by which a purge judges an entry that is on its way in."""
-
-    def __init__(self, new: NewEntry, asked_at: float) -> None:
-        self.tenant = new.tenant
-        self.task = new.task
-        self.tags = new.tags
-        self.document = new.document
-        self.text = new.text
-        self.created_at = asked_at

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from cache.semantic.packed import unpack
+from cache.semantic.question import Question
 from serving.errors import StepwellError
 
 if TYPE_CHECKING:
@@ -25,36 +26,37 @@ class UnfitEntry(StepwellError):
 
 
 @dataclass(frozen=True, slots=True)
-class NewEntry:
-    """An answer on its way in. `scope`: 64 hexadecimal digits over all that decides who may be
-    served by it, the tenant included. `document`: the version of what the answer rests on. `text`:
-    the question that was asked last. `answer`: JSON of the Completion, opaque here. `cost_usd`:
-    what making it cost, so what a hit saves; None where that is unknown. `request_id`: of the
-    request whose attempt made it. `expires_at`: in Unix seconds. `asked_at`: when that request
-    arrived, in Unix seconds; what was purged since then is not kept.
+class _Made:
+    """What made an answer, and until when it is good, in Unix seconds. `cost_usd`: what making it
+    cost, so what a hit saves; None where that is unknown. `request_id`: of the request whose
+    attempt made it.
     """
 
-    scope: str
-    tenant: str
-    task: str
-    tags: tuple[str, ...]
-    document: str | None
-    text: str
-    vector: Vector = field(repr=False, compare=False)
-    answer: bytes = field(repr=False)
     tier: str
     model: str
     simulated: bool
     cost_usd: Decimal | None
     request_id: str
     expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry(_Made):
+    """An answer on its way in. `answer`: what `cache/semantic/answer.py` reads, opaque here.
+    `asked_at`: when its request arrived, in Unix seconds; what was purged since is not kept.
+    """
+
+    question: Question
+    vector: Vector = field(repr=False, compare=False)
+    answer: bytes = field(repr=False)
     asked_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A kept answer. `packed` is its compressed form. Times are Unix seconds. `hits` counts the
-    answers it gave; `right` and `wrong` what checks of them found.
+class Entry(_Made):
+    """A kept answer, with the fields of its question: plain values throughout, as `Kept` holds
+    them. `packed` is its compressed form. Times are Unix seconds. `hits` counts the answers it
+    gave; `right` and `wrong` what checks of them found.
     """
 
     id: int
@@ -65,12 +67,6 @@ class Entry:
     document: str | None
     text: str
     packed: bytes = field(repr=False)
-    tier: str
-    model: str
-    simulated: bool
-    cost_usd: Decimal | None
-    request_id: str
-    expires_at: float
     created_at: float
     hits: int = 0
     last_hit_at: float | None = None

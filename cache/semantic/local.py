@@ -109,7 +109,7 @@ class LocalMemory:
             vector = await self._given(offered.vector, question.text)
             fresh = load(offered.answer)
             compared = await self._learn(question, vector, fresh) if offered.learn else ([], [])
-            kept = await self.shelf.add(self._entry(offered, vector))
+            kept = await self.shelf.add(self._entry(offered, fresh, vector))
         except UnfitEntry:
             self._metrics.offered("unfit")
         except Exception:
@@ -183,20 +183,14 @@ class LocalMemory:
         cut = self.cuts.cut(task).score
         return f"{best.explain()}; score {best.score:.2f} is below the cut of {cut:.2f}"
 
-    def _entry(self, offered: Offered, vector: Vector) -> NewEntry:
-        question = offered.question
+    def _entry(self, offered: Offered, fresh: Answer, vector: Vector) -> NewEntry:
         return NewEntry(
-            scope=question.scope,
-            tenant=question.tenant,
-            task=question.task,
-            tags=question.tags,
-            document=question.document,
-            text=question.text,
+            question=offered.question,
             vector=vector,
             answer=offered.answer,
-            tier=offered.tier,
-            model=offered.model,
-            simulated=offered.simulated,
+            tier=fresh.tier,
+            model=fresh.model,
+            simulated=fresh.simulated,
             cost_usd=offered.cost_usd,
             request_id=offered.request_id,
             expires_at=self._clock() + offered.ttl_s,

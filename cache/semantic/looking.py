@@ -71,6 +71,12 @@ class Looking:
             return Look(started)
         if asked.off is not None:
             call.trace.note("semantic", "off", asked.off)
+        if call.paid:
+            # What has been purged while it was parked must not come back by it.
+            miss = Miss("it goes on with what is paid for already")
+            if asked.question is not None:
+                self._missed(miss, asked.question.text, "not asked", call)
+            return Look(call.trace.started, asked, miss=miss)
         result, found = await self._ask(asked)
         look = Look(started, asked)
         match found:

@@ -62,17 +62,15 @@ Found = Hit | Follow | Miss
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A fresh answer, to be kept for `ttl_s`. `learn`: compare it with the stored answer that comes
-    nearest, which shows for nothing whether that one would have served. `asked_at`: when its
-    request came, in Unix seconds; what has been purged since is not kept.
+    """A fresh answer, as `cache/semantic/answer.py` reads it, to be kept for `ttl_s`. `learn`:
+    compare it with the stored answer that comes nearest, which shows for nothing whether that one
+    would have served. `asked_at`: when its request came, in Unix seconds; what has been purged
+    since is not kept.
     """
 
     question: Question
     vector: bytes
     answer: bytes
-    tier: str
-    model: str
-    simulated: bool
     cost_usd: Decimal | None
     request_id: str
     ttl_s: float

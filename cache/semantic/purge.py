@@ -1,5 +1,6 @@
 """Which entries to forget."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,20 +8,18 @@ from serving.errors import InvalidRequest
 
 
 class Marks(Protocol):
-    """What an entry is judged by."""
+    """What a question, an entry or its row is judged by."""
 
     @property
     def tenant(self) -> str: ...
     @property
     def task(self) -> str: ...
     @property
-    def tags(self) -> tuple[str, ...]: ...
+    def tags(self) -> Collection[str]: ...
     @property
     def document(self) -> str | None: ...
     @property
     def text(self) -> str: ...
-    @property
-    def created_at(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +51,10 @@ class Purge:
         if self.text is not None and not self.text.strip():
             raise InvalidRequest("a purge by text needs a text", param="text")
 
-    def means(self, entry: Marks) -> bool:
-        """Whether the entry is to be forgotten."""
+    def means(self, entry: Marks, made_at: float) -> bool:
+        """Whether the entry is to be forgotten. `made_at`: when it was made, or what is on its way
+        in was asked for, in Unix seconds.
+        """
         return (
             _same(self.tenant, entry.tenant)
             and _same(self.task, entry.task)
@@ -61,7 +62,7 @@ class Purge:
             and _same(self.document, entry.document)
             and self._outdated(entry.document)
             and (self.text is None or self.text.casefold() in entry.text.casefold())
-            and (self.older_than is None or entry.created_at < self.older_than)
+            and (self.older_than is None or made_at < self.older_than)
         )
 
     def _outdated(self, document: str | None) -> bool:

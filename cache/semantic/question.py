@@ -33,8 +33,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that may be cached. `key`: of the whole request, the same for identical ones alone.
-    `question` is None where only those may share an answer, and `off` says why.
+    """A request that may be cached. `key`: of the whole request, the same for identical ones alone
+    that are as urgent, since nobody who is waited for shall wait for what can wait. `question` is None where only those may share an answer, and `off` says why.
     """
 
     key: str
@@ -56,9 +56,10 @@ def asked_by(
     found = scoped(request, call, policy)
     if found is None:
         return "the request has no exact form"
+    key = found.key if call.urgency == "interactive" else f"{call.urgency} {found.key}"
     off = _why_not(request, task) or _why_no_question(found, settings)
     if off is not None or found.scope is None or found.text is None:
-        return Asked(found.key, None, off)
+        return Asked(key, None, off)
     metadata = request.metadata or {}
     question = Question(
         scope=found.scope,
@@ -68,7 +69,7 @@ def asked_by(
         tags=_tags(request, metadata),
         document=request.options.document_version,
     )
-    return Asked(found.key, question)
+    return Asked(key, question)
 
 
 def ttl_s(task: TaskSettings, tags: Sequence[str], settings: SemanticSettings) -> float:

@@ -29,7 +29,7 @@ Why = Literal["evicted", "expired", "dropped"]
 
 
 class Rack:
-    """Changed by one thread; `nearest`, `exact` and `above` may be called from any."""
+    """Changed by one thread; `nearest` and `exact` may be called from any."""
 
     def __init__(
         self,
@@ -85,13 +85,6 @@ class Rack:
             for entry, cosine in found
             if entry is not None and entry.expires_at > now
         ]
-
-    def above(self, entry: Entry, least: float) -> list[Match]:
-        """All of its scope, itself included, from the cosine `least` on."""
-        if self.index is None:
-            raise ConfigError("vectors in pgvector are compared there")
-        vector = self.index.vector(entry.scope, entry.id)
-        return [] if vector is None else self.index.above(entry.scope, vector, least)
 
     def exact(self, scope: str, text: str) -> Entry | None:
         """The entry with this very question, without a vector."""

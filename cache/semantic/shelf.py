@@ -6,20 +6,20 @@ entries of this embedder are read from it, and other processes' writes are seen 
 
 import asyncio
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Self
 
 import structlog
-from cachetools import LRUCache
 
 from cache.answer_groups import AnswerGroups
 from cache.index import Index, make_index
 from cache.indexes.pgvector import PgVector
 from cache.semantic import store
-from cache.semantic.checked import Arriving, Ids, check, check_vector, made
+from cache.semantic.checked import Ids, check, check_vector, made
+from cache.semantic.counted import Counted
 from cache.semantic.entry import Candidate, Entry, NewEntry, Vector
+from cache.semantic.forgotten import Forgotten
 from cache.semantic.purge import Purge
 from cache.semantic.rack import Rack
 from cache.semantic.settings import ShelfSettings
@@ -27,12 +27,7 @@ from cache.semantic.stats import ShelfStats
 from cache.semantic.writes import Writer
 from serving.storage.database import Database
 
-REMEMBERED = 16_384
-REMEMBERED_PURGES = 256
-"""Evicted requests, and purges, that are remembered for what is still on its way in."""
-
 LARGE_ANSWER = 65_536
-CLOSE_TRIES = 3
 
 _log = structlog.get_logger("stepwell.cache")
 
@@ -64,9 +59,8 @@ class Shelf:
         self._writer = Writer(database, settings.max_waiting, also)
         self._rack = Rack(index, dimensions, settings, clock)
         self._ids = Ids()
-        self._counted: defaultdict[int, store.Counts] = defaultdict(store.Counts)
-        self._condemned: LRUCache[str, None] = LRUCache(REMEMBERED)
-        self._purges: deque[tuple[float, Purge]] = deque(maxlen=REMEMBERED_PURGES)
+        self._counted = Counted(self._writer)
+        self._forgotten = Forgotten()
         self._tending: asyncio.Task[None] | None = None
 
     @classmethod
@@ -146,16 +140,6 @@ class Shelf:
         """The entry with this very question, without a vector."""
         return self._rack.exact(scope, text)
 
-    async def siblings(self, entry: Entry, least: float) -> list[Candidate]:
-        """The other entries of the same scope from the cosine `least` on, nearest first. Compares
-        all of them, in a thread: some 0.5 microseconds each.
-        """
-        if self._elsewhere is None:
-            near = await asyncio.to_thread(self._rack.above, entry, least)
-        else:
-            near = await self._elsewhere.above(entry.scope, entry.id, least)
-        return [found for found in self._rack.known(near) if found.entry.id != entry.id]
-
     async def add(self, new: NewEntry) -> Entry | None:
         """Returns once it is durable and can be found. The same text in the same scope is
         replaced. None where it is not kept: its request's answers were evicted, it was purged
@@ -164,7 +148,7 @@ class Shelf:
         """
         check(new, self._dimensions, self._settings.max_entry_bytes)
         now = self._clock()
-        if self._unwanted(new) or new.expires_at <= now:
+        if self._forgotten.means(new) or new.expires_at <= now:
             return None
         if len(new.answer) > LARGE_ANSWER:
             entry = await asyncio.to_thread(made, new, self._ids.next(), now)
@@ -174,7 +158,7 @@ class Shelf:
         row = store.as_row(entry, vector, self._embedder)
 
         def then(_: None) -> Entry | None:
-            if self._unwanted(new):
+            if self._forgotten.means(new):
                 self._writer.do_later(lambda c: store.delete_ids(c, [entry.id]))
                 return None
             self._rack.tally["added"] += 1
@@ -191,9 +175,7 @@ class Shelf:
             return
         now = self._clock()
         self._rack.kept.used(entry, now)
-        counts = self._counted[entry_id]
-        counts.hits += 1
-        counts.last_hit_at = now
+        self._counted.hit(entry_id, now)
 
     def judged(self, entry_id: int, *, wrong: bool) -> None:
         """Counts what a check of one of its answers found; written a little later."""
@@ -201,15 +183,13 @@ class Shelf:
         if entry is None:
             return
         self._rack.kept.judged(entry, wrong=wrong)
-        counts = self._counted[entry_id]
-        counts.wrong += wrong
-        counts.right += not wrong
+        self._counted.judged(entry_id, wrong=wrong)
 
     async def evict(self, request_id: str) -> list[Entry]:
         """Forgets the answers of this request, at once, and returns them once that is durable. One
         that is still on its way in is not kept either.
         """
-        self._condemned[request_id] = None
+        self._forgotten.evicted(request_id)
         gone = self._rack.forget([e.id for e in self._rack.kept.of_request(request_id)], "dropped")
         await self._writer.do(lambda c: store.delete_request(c, request_id))
         return gone
@@ -224,10 +204,10 @@ class Shelf:
         """Forgets what is meant, at once in memory, and returns how many entries there were once
         they are gone from the database, those of other embedders included.
         """
-        self._purges.append((self._clock(), what))
+        self._forgotten.purged(self._clock(), what)
         async for ids in self._rack.in_slices():
             found = ((key, self._rack.get(key)) for key in ids)
-            meant = [key for key, e in found if e is not None and what.means(e)]
+            meant = [key for key, e in found if e is not None and what.means(e, e.created_at)]
             self._rack.forget(meant, "dropped")
 
         def then(ids: list[int]) -> int:
@@ -258,15 +238,7 @@ class Shelf:
 
     async def flush(self) -> None:
         """Writes the counts that wait."""
-        if not self._counted:
-            return
-        counted, self._counted = self._counted, defaultdict(store.Counts)
-        try:
-            await self._writer.do(lambda c: store.count(c, counted))
-        except Exception:  # not where the caller leaves: then they are still being written
-            for key, counts in counted.items():
-                self._counted[key].add(counts)
-            raise
+        await self._counted.flush()
 
     async def close(self) -> None:
         """Writes what waits. Nothing is added after it."""
@@ -274,11 +246,7 @@ class Shelf:
             self._tending.cancel()
             with suppress(asyncio.CancelledError):
                 await self._tending
-        for _ in range(CLOSE_TRIES):
-            with suppress(Exception):
-                await self.flush()
-        if self._counted:
-            _log.error("semantic_counts_lost", entries=len(self._counted))
+        await self._counted.close()
         await self._writer.close()
         if self._rack.index is not None:
             await asyncio.to_thread(self._rack.index.close)
@@ -292,14 +260,6 @@ class Shelf:
         rows = [store.as_row(e, v, self._embedder) for e, v in chunk if e.id in missing]
         if rows:
             await self._writer.do(lambda connection: there.insert(connection, rows))
-
-    def _unwanted(self, new: NewEntry) -> bool:
-        if new.request_id in self._condemned:
-            return True
-        return new.asked_at is not None and any(
-            at >= new.asked_at and what.means(Arriving(new, new.asked_at))
-            for at, what in self._purges
-        )
 
     def _delete_later(self, ids: list[int]) -> None:
         if ids:

@@ -24,7 +24,3 @@ class ShelfStats:
     expired: int
     dropped: int
     waiting: int
-
-    def of(self, tenant: str) -> Mapping[str, int]:
-        """This tenant's entries by task."""
-        return {task: n for (owner, task), n in self.by_task.items() if owner == tenant}

@@ -174,22 +174,11 @@ async def _meant(connection: AsyncConnection, what: Purge) -> AsyncIterator[list
     judged = [_columns[name] for name in ("id", "tenant", "task", "tags", "document", "text")]
     rows = await connection.stream(select(*judged, _columns.created_at).where(*wanted))
     async for chunk in rows.partitions(CHUNK):
-        yield [row.id for row in chunk if what.means(_Marks.of(row))]
+        yield [row.id for row in chunk if _means(what, row)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Marks:
-    tenant: str
-    task: str
-    tags: tuple[str, ...]
-    document: str | None
-    text: str
-    created_at: float
-
-    @classmethod
-    def of(cls, row: Any) -> "_Marks":
-        at = row.created_at.timestamp()
-        return cls(row.tenant, row.task, tuple(row.tags), row.document, row.text, at)
+def _means(what: Purge, row: Any) -> bool:
+    return what.means(row, row.created_at.timestamp())
 
 
 def _read(row: Row[Any], dimensions: int) -> tuple[Entry, Vector] | None:

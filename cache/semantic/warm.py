@@ -75,14 +75,9 @@ class Filling:
                 self._seen.add((past.question.scope, past.question.text))
 
     def _entry(self, past: Past, vector: Vector) -> NewEntry:
-        question, answer = past.question, past.answer
+        answer = past.answer
         return NewEntry(
-            scope=question.scope,
-            tenant=question.tenant,
-            task=question.task,
-            tags=question.tags,
-            document=question.document,
-            text=question.text,
+            question=past.question,
             vector=vector,
             answer=dump(answer),
             tier=answer.tier,

@@ -1,5 +1,5 @@
-"""Fixtures: the URL of an empty database, once on SQLite and once on PostgreSQL."""
+"""Fixtures: an open database, once on SQLite and once on PostgreSQL."""
 
-from tests.postgres import database_url, postgres_server
+from tests.postgres import database, database_url, postgres_server
 
-__all__ = ["database_url", "postgres_server"]
+__all__ = ["database", "database_url", "postgres_server"]

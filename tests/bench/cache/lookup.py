@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def entries_of(texts: Sequence[str], vectors: Vectors, most: int) -> Iterator[Ne
             vector /= np.linalg.norm(vector)
         entry = new(number, SCOPE, vector)
         text = texts[at] if not again else f"{texts[at]} ({again})"
-        yield NewEntry(**{**{n: getattr(entry, n) for n in entry.__slots__}, "text": text})
+        yield replace(entry, question=replace(entry.question, text=text))
 
 
 async def measure(most: int, lookups: int) -> None:

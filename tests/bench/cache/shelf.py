@@ -26,6 +26,7 @@ from sqlalchemy import select
 
 from cache.semantic.entry import NewEntry
 from cache.semantic.packed import unpack
+from cache.semantic.question import Question
 from cache.semantic.settings import ShelfSettings
 from cache.semantic.shelf import Shelf
 from serving.storage.database import Database
@@ -143,12 +144,12 @@ def new(number: int, scope: str, vector: "Vectors") -> NewEntry:
     message = {"role": "assistant", "content": text}
     answer = {"id": f"chatcmpl-{number}", "choices": [{"index": 0, "message": message}]}
     return NewEntry(
-        scope=scope,
-        tenant=f"tenant-{int(scope, 16) % 100}",
-        task="support",
-        tags=(),
-        document=None,
-        text=f"What do I do when card number {number} is declined at the till?",
+        question=Question(
+            scope,
+            tenant=f"tenant-{int(scope, 16) % 100}",
+            task="support",
+            text=f"What do I do when card number {number} is declined at the till?",
+        ),
         vector=vector,
         answer=orjson.dumps(answer),
         tier="local-7b",

@@ -1,7 +1,5 @@
 """Vectors in a real PostgreSQL with pgvector: right in every scope, small and large."""
 
-from collections.abc import AsyncIterator
-
 import numpy as np
 import pytest
 from sqlalchemy import text
@@ -13,17 +11,11 @@ from serving.errors import ConfigError
 from serving.storage.database import Database
 from tests.cache.indexes.clusters import Vectors, clustered, near, recall
 from tests.cache.semantic.entries import DIMENSIONS, EMBEDDER, HERE, new
-from tests.postgres import fresh_database
 
 SCOPES = [f"{number:064x}" for number in range(20)]
 COUNT = 3_000
 
-
-@pytest.fixture
-async def database(postgres_server: str) -> AsyncIterator[Database]:
-    opened = await Database.open(await fresh_database(postgres_server))
-    yield opened
-    await opened.close()
+pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 
 async def fill(database: Database, index: PgVector, vectors: Vectors, scopes: list[str]) -> None:

@@ -137,38 +137,11 @@ def test_what_is_removed_is_not_found(index: ScopedIndex, rng: np.random.Generat
     index.settle()
     for row in (3, 5, 999):
         assert row not in keys(index.search(HERE, vectors[row], 10))
-        assert index.vector(HERE, row) is None
     index.remove(HERE, range(1_000))
     assert index.search(HERE, vectors[0], 5) == []
     assert index.size(HERE) == 0
     assert index.kinds() == {}
     assert index.bytes == 0
-
-
-def test_all_above_a_cosine(index: ScopedIndex, rng: np.random.Generator) -> None:
-    vectors = clustered(1_500, DIMENSIONS, rng)
-    fill(index, vectors)
-    index.settle()
-    index.remove(HERE, [0])
-    cosines = vectors @ vectors[0]
-    # Sixteen bits may move a cosine over the line, so take one with nothing beside it.
-    line = 0.5
-    expected = {row for row in range(1, 1_500) if cosines[row] >= line}
-    doubtful = {row for row in range(1_500) if abs(cosines[row] - line) < 1e-3}
-    found = index.above(HERE, vectors[0], line)
-    assert set(keys(found)) ^ expected <= doubtful
-    assert len(expected) > 10
-    assert [m.cosine for m in found] == sorted((m.cosine for m in found), reverse=True)
-
-
-def test_a_vector_is_given_back(index: ScopedIndex, rng: np.random.Generator) -> None:
-    vectors = clustered(1_000, DIMENSIONS, rng)
-    fill(index, vectors)
-    index.settle()
-    for row in (0, 500, 999):
-        vector = index.vector(HERE, row)
-        assert vector is not None
-        np.testing.assert_allclose(vector, vectors[row], atol=1e-3)
 
 
 def test_searches_beside_changes_miss_nothing(rng: np.random.Generator) -> None:

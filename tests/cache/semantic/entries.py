@@ -1,13 +1,14 @@
 """Entries and vectors for tests of the shelf."""
 
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from cache.semantic.entry import NewEntry
+from cache.semantic.question import Question
 from tests.cache.indexes.clusters import Vectors, clustered, unit
 
 DIMENSIONS = 32
@@ -25,15 +26,15 @@ def axis(number: int) -> "Vectors":
     return row
 
 
+_ASKED = {field.name for field in fields(Question)}
+
+
 def new(number: int = 0, **given: Any) -> NewEntry:
-    """An entry whose vector is that of `number`."""
+    """An entry whose vector is that of `number`. `given`: fields of it or of its question."""
+    question = Question(HERE, "acme", "support", f"question {number}")
+    asked = {name: given.pop(name) for name in _ASKED & given.keys()}
     plain = NewEntry(
-        scope=HERE,
-        tenant="acme",
-        task="support",
-        tags=(),
-        document=None,
-        text=f"question {number}",
+        question=replace(question, **asked),
         vector=axis(number % DIMENSIONS),
         answer=b'{"id":"chatcmpl-%d"}' % number,
         tier="small",

@@ -14,7 +14,7 @@ from cache.decision import Judgement, Reason
 from cache.guards.reading import Reading
 from cache.semantic.cuts import Cuts
 from cache.semantic.entry import Candidate, NewEntry
-from cache.semantic.question import Asked, asked_by
+from cache.semantic.question import Asked, Question, asked_by
 from cache.semantic.rate import rate
 from cache.threshold import Threshold
 from serving.errors import TierUnavailable
@@ -48,11 +48,11 @@ async def keep_beside(w: World, text: str) -> None:
     (first,) = await candidates(w)
     (vector,) = await w.embedder.embed([text])
     entry = first.entry
-    fields = ("scope", "tenant", "task", "tags", "document", "answer", "tier", "model")
-    names = (*fields, "simulated", "cost_usd", "expires_at")
+    names = ("answer", "tier", "model", "simulated", "cost_usd", "expires_at")
     same: dict[str, Any] = {name: getattr(entry, name) for name in names}
-    rest: dict[str, Any] = {"request_id": "beside"}
-    assert await w.memory.shelf.add(NewEntry(text=text, vector=vector, **same, **rest))
+    question = Question(entry.scope, entry.tenant, entry.task, text, entry.tags, entry.document)
+    new = NewEntry(question=question, vector=vector, request_id="beside", **same)
+    assert await w.memory.shelf.add(new)
 
 
 def says(w: World, text: str) -> None:
@@ -98,6 +98,19 @@ async def test_a_wrong_hit_is_forgotten_and_its_siblings_are_examined() -> None:
         assert answer.first.content == "Quite another answer."
         tallies = await w.evidence.tallies(since=EPOCH)
         assert (tallies["faq"].checked, tallies["faq"].wrong) >= (1, 1)
+
+
+async def test_what_takes_the_place_of_a_wrong_answer_lives_as_long_as_its_tag_says() -> None:
+    settings = SemanticSettings(enabled=True, deadline_ms=5_000, tag_ttl_s={"prices": 5.0})
+    tagged = {"metadata": {"cache_tags": "prices"}}
+    async with world(task(audit=1.0), settings=settings) as w:
+        await w.ask(ASKED, tagged)
+        says(w, "Quite another answer.")
+        await w.ask(AGAIN, tagged)
+        await audited(w)
+        (entry,) = [c.entry for c in await candidates(w)]
+        assert entry.text == AGAIN
+        assert entry.expires_at - entry.created_at == pytest.approx(5, abs=0.5)
 
 
 async def test_what_says_the_same_as_a_wrong_answer_goes_with_it() -> None:

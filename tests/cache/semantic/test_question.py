@@ -37,6 +37,12 @@ def last(content: Any, **more: Any) -> dict[str, Any]:
     return {"messages": [BASE["messages"][0], {"role": "user", "content": content, **more}]}
 
 
+def test_nobody_waits_for_an_identical_request_that_can_wait() -> None:
+    urgent, idle = asked(), asked(replace(CALL, urgency="offline"))
+    assert urgent.key != idle.key
+    assert urgent.question == idle.question
+
+
 def test_the_question_is_the_last_text_and_no_part_of_its_scope() -> None:
     one, other = question(**last("Why?")), question(**last("Why is that?"))
     assert (one.text, other.text) == ("Why?", "Why is that?")

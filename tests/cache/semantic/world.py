@@ -29,7 +29,7 @@ from cache.semantic.shelf import Shelf
 from cache.semantic.verify import Verifier
 from deploy.semantic import compare_answers
 from serving.backend import Call, ChunkStream
-from serving.settings.semantic import AuditBudget, SemanticSettings, TaskSemantic
+from serving.settings.semantic import SemanticSettings, TaskSemantic
 from serving.settings.tasks import TaskCache, TaskSettings
 from serving.storage.database import Database
 from serving.storage.semantic import SemanticEvidence
@@ -197,6 +197,7 @@ async def world(
 ) -> AsyncIterator[World]:
     """`memory` in place of the one in this process, which is there all the same."""
     known = {t.name: t for t in tasks or (task(),)}
+    own = settings or SemanticSettings(enabled=True, deadline_ms=5_000)
     async with AsyncExitStack() as stack:
         database = await Database.open(url)
         stack.push_async_callback(database.close)
@@ -221,7 +222,7 @@ async def world(
         audits = Audits(
             inner=inner,
             memory=memory or local,
-            settings=AuditBudget(),
+            settings=own,
             budget=purse,
             most_usd=lambda _: Decimal("0.5"),
             metrics=metrics,
@@ -231,7 +232,7 @@ async def world(
             memory=memory or local,
             tasks=lambda name: known[name or "faq"],
             ledger=ledger,
-            settings=settings or SemanticSettings(enabled=True, deadline_ms=5_000),
+            settings=own,
             audits=audits,
             metrics=metrics,
             max_entry_bytes=100_000,

@@ -6,17 +6,10 @@ import pytest
 
 from serving.costs.ledger import Ledger
 from serving.storage.database import Database
-from tests.postgres import database_url, postgres_server
+from tests.postgres import database, database_url, postgres_server
 from tests.serving.costs.fakes import ledger_on
 
 __all__ = ["database", "database_url", "postgres_server"]
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    opened = await Database.open(database_url)
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture
