@@ -53,19 +53,35 @@ def session(graph: bytes, threads: int, where: list[str]) -> Any:
 
 @cache
 def integers_pay() -> bool:
-    """Whether eight bits are exact on this processor and fast enough to be worth it. Without the
-    instructions made for them sums are cut off, or slow. Takes some 20 ms, once.
+    """Whether eight bits are exact on this processor and fast enough to be worth it. Takes some
+    20 ms, once.
     """
     import numpy as np  # noqa: PLC0415
 
-    shape = (PROBE_ROWS, PROBE_INNER)
-    full = {"x": np.full(shape, 255, np.uint8)}
-    weight = np.full((PROBE_INNER, PROBE_OUTER), 127, np.int8)
-    whole = _probe("MatMulInteger", weight, [CPU])
-    if not (whole.run(None, full)[0] == 255 * 127 * PROBE_INNER).all():
+    if not integers_hold():
         return False
-    floats = _probe("MatMul", weight.astype(np.float32), [CPU])
-    return _fastest(floats, {"x": np.ones(shape, np.float32)}) > MIN_GAIN * _fastest(whole, full)
+    whole, full = _integers()
+    floats = _probe("MatMul", np.ones((PROBE_INNER, PROBE_OUTER), np.float32), [CPU])
+    ones = {"x": np.ones((PROBE_ROWS, PROBE_INNER), np.float32)}
+    return _fastest(floats, ones) > MIN_GAIN * _fastest(whole, full)
+
+
+@cache
+def integers_hold() -> bool:
+    """Whether products of eight bits are exact on this processor: without the instructions made
+    for them sums may be cut off.
+    """
+    whole, full = _integers()
+    return bool((whole.run(None, full)[0] == 255 * 127 * PROBE_INNER).all())
+
+
+def _integers() -> tuple[Any, dict[str, Any]]:
+    """A product of the largest numbers of eight bits, and what to feed it."""
+    import numpy as np  # noqa: PLC0415
+
+    weight = np.full((PROBE_INNER, PROBE_OUTER), 127, np.int8)
+    full = np.full((PROBE_ROWS, PROBE_INNER), 255, np.uint8)
+    return _probe("MatMulInteger", weight, [CPU]), {"x": full}
 
 
 def _runtime() -> Any:

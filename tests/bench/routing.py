@@ -67,22 +67,22 @@ CONFIG = {
 
 
 class Nobody:
-    """No tier is called here."""
+    """A tier that must not be called."""
 
     async def complete(self, request: ChatRequest, call: Call) -> Completion:
-        raise NotImplementedError
+        raise AssertionError("a decision alone calls no tier")
 
     def stream(self, request: ChatRequest, call: Call) -> ChunkStream:
-        raise NotImplementedError
+        raise AssertionError("a decision alone calls no tier")
 
 
 class NoLedger:
-    """Nothing is asked here: the gateway knows the conversations."""
+    """A ledger that must not be asked."""
 
     async def __call__(
         self, turns: Sequence[str], *, tenant: str, session: str | None, since: datetime
     ) -> PastTurns:
-        raise NotImplementedError
+        raise AssertionError("the gateway served all of these conversations itself")
 
 
 class Router:

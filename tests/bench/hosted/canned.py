@@ -27,7 +27,7 @@ class Canned:
         self._pause_s = pause_s
 
     async def complete(self, request: ChatRequest, call: Call) -> Completion:
-        raise NotImplementedError
+        raise AssertionError("the emulator asks by streams only")
 
     async def stream(self, request: ChatRequest, call: Call) -> AsyncGenerator[Chunk, None]:
         yield self._opening

@@ -14,11 +14,11 @@ from serving.errors import ConfigError
 @pytest.fixture(scope="session")
 def checkpoint() -> Checkpoint:
     if find_spec("onnxruntime") is None:  # it is not for tests to import
-        pytest.skip("the extra `cache` is not installed")
+        pytest.skip("the extra `cache` is not installed: no module onnxruntime")
     try:
         found = read_checkpoint(find_model(DEFAULT) or fetch_default())
     except ConfigError as error:
-        pytest.skip(f"the model cannot be had: {error}")
+        pytest.skip(f"the default model is neither installed nor can it be fetched: {error}")
     assert found is not None
     return found
 

@@ -5,10 +5,11 @@ import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import pytest
 
-from cache.embedder import find
+from cache.embedder import find, load
 from cache.embedder.checkpoint import Checkpoint, read_checkpoint
 from cache.embedder.load import load_model
 from serving.errors import ConfigError
@@ -141,6 +142,7 @@ def test_the_default_model_is_fetched_where_it_is_not_installed(
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "none"))
     monkeypatch.setattr(find, "MODULE", "no_such_module")
+    monkeypatch.setattr(load, "_loaded", WeakValueDictionary())  # other tests may hold the model
     with pytest.raises(ConfigError):
         load_model(fetch=fetch)
     assert asked == ["fetched"]

@@ -13,10 +13,11 @@ from cache.embedder import onnx_model
 from cache.embedder.base import Model
 from cache.embedder.checkpoint import Checkpoint
 from cache.embedder.onnx_model import OnnxModel
-from cache.embedder.runtime import Precision, integers_pay
+from cache.embedder.runtime import Precision, integers_hold
 
 np = pytest.importorskip("numpy", reason="the extra `cache` is not installed")
 
+INEXACT = "ONNX Runtime cuts sums of eight-bit products off on this processor (it lacks VNNI)"
 TEXTS = (
     "How do I enable 2FA?",
     "x",
@@ -33,8 +34,8 @@ def reference() -> Any:
 @pytest.fixture(scope="module", params=["float32", "int8"])
 def model(request: pytest.FixtureRequest, checkpoint: Checkpoint) -> OnnxModel:
     precision: Precision = request.param
-    if precision == "int8" and not integers_pay():
-        pytest.skip("this processor has no exact products of eight bits")
+    if precision == "int8" and not integers_hold():
+        pytest.skip(INEXACT)
     return OnnxModel("minilm", checkpoint, precision=precision)
 
 
@@ -54,9 +55,9 @@ def test_eight_bits_are_faithful_to_questions_that_were_never_looked_at(
     checkpoint: Checkpoint,
 ) -> None:
     if "STEPWELL_TEST_DATA" not in os.environ:
-        pytest.skip("STEPWELL_TEST_DATA names no folder with clinc150_val.jsonl.gz")
-    if not integers_pay():
-        pytest.skip("this processor has no exact products of eight bits")
+        pytest.skip("STEPWELL_TEST_DATA is not set (it holds clinc150_val.jsonl.gz)")
+    if not integers_hold():
+        pytest.skip(INEXACT)
     file = Path(os.environ["STEPWELL_TEST_DATA"]) / "clinc150_val.jsonl.gz"
     with gzip.open(file) as lines:
         texts = [orjson.loads(line)["text"] for line in lines][::15]
