@@ -21,7 +21,7 @@ def tiers_seen(stack: RayStack) -> set[str]:
     return seen - {"auto"}
 
 
-def test_each_answers_its_own_requests(tmp_path: Path) -> None:
+def test_each_answers_its_own_requests_and_counts_them(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     with (
@@ -30,3 +30,5 @@ def test_each_answers_its_own_requests(tmp_path: Path) -> None:
     ):
         assert tiers_seen(one) == {"one"}
         assert tiers_seen(two) == {"two"}
+        for stack in (one, two):
+            assert stack.metric("stepwell_requests_total", endpoint="/v1/models") == ASKED
