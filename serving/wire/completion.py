@@ -4,7 +4,7 @@ Plain frozen dataclasses, cheap to make and to pickle. `serving/wire/render.py` 
 OpenAI's JSON.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from serving.wire.pickling import by_values
@@ -123,12 +123,54 @@ class Chunk:
     usage: Usage | None = None
 
 
+@dataclass(slots=True)
+class _Growing:
+    """A choice whose pieces arrive. They are joined once: a text, or a tuple, that grows by each
+    would be copied each time.
+    """
+
+    content: list[str] = field(default_factory=list)
+    refusal: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    calls: dict[int, list[ToolCallPart]] = field(default_factory=dict)
+    logprobs: list[TokenLogprob] | None = None
+    finish_reason: FinishReason = "stop"
+    provider_content: dict[str, Any] | None = None
+
+    def add(self, chunk: Chunk) -> None:
+        if chunk.content is not None:
+            self.content.append(chunk.content)
+        if chunk.refusal is not None:
+            self.refusal.append(chunk.refusal)
+        if chunk.reasoning is not None:
+            self.reasoning.append(chunk.reasoning)
+        for piece in chunk.tool_calls:
+            self.calls.setdefault(piece.index, []).append(piece)
+        if chunk.logprobs is not None:
+            self.logprobs = self.logprobs or []
+            self.logprobs += chunk.logprobs
+        self.finish_reason = chunk.finish_reason or self.finish_reason
+        self.provider_content = chunk.provider_content or self.provider_content
+
+    def choice(self, index: int) -> Choice:
+        return Choice(
+            index=index,
+            content=_joined(self.content),
+            tool_calls=tuple(_call(self.calls[at]) for at in sorted(self.calls)),
+            finish_reason=self.finish_reason,
+            refusal=_joined(self.refusal),
+            reasoning=_joined(self.reasoning),
+            logprobs=None if self.logprobs is None else tuple(self.logprobs),
+            provider_content=self.provider_content,
+        )
+
+
 class Assembler:
     """Puts a stream's chunks together into the completion they amount to."""
 
     def __init__(self) -> None:
         self._head: Chunk | None = None
-        self._choices: dict[int, Choice] = {}
+        self._choices: dict[int, _Growing] = {}
         self._finished: set[int] = set()
         self.usage: Usage | None = None
 
@@ -137,17 +179,10 @@ class Assembler:
         if chunk.usage is not None:
             self.usage = chunk.usage
             return
-        old = self._choices.get(chunk.index) or Choice(index=chunk.index)
-        self._choices[chunk.index] = replace(
-            old,
-            content=_join(old.content, chunk.content),
-            refusal=_join(old.refusal, chunk.refusal),
-            reasoning=_join(old.reasoning, chunk.reasoning),
-            tool_calls=_merge(old.tool_calls, chunk.tool_calls),
-            logprobs=_extend(old.logprobs, chunk.logprobs),
-            finish_reason=chunk.finish_reason or old.finish_reason,
-            provider_content=chunk.provider_content or old.provider_content,
-        )
+        choice = self._choices.get(chunk.index)
+        if choice is None:
+            choice = self._choices[chunk.index] = _Growing()
+        choice.add(chunk)
         if chunk.finish_reason is not None:
             self._finished.add(chunk.index)
 
@@ -161,38 +196,23 @@ class Assembler:
         if self._head is None:
             raise ValueError("no chunk has arrived")
         head = self._head
-        choices = tuple(self._choices[i] for i in sorted(self._choices))
+        choices = tuple(self._choices[i].choice(i) for i in sorted(self._choices))
         usage = self.usage or Usage(estimated=True)
         return Completion(head.id, head.created, head.model, choices, usage)
 
 
-def _join(old: str | None, new: str | None) -> str | None:
-    return new if old is None else old + (new or "")
+def _joined(pieces: list[str]) -> str | None:
+    """None where none came."""
+    return "".join(pieces) if pieces else None
 
 
-def _extend(
-    old: tuple[TokenLogprob, ...] | None, new: tuple[TokenLogprob, ...] | None
-) -> tuple[TokenLogprob, ...] | None:
-    return new if old is None else old + (new or ())
-
-
-def _merge(
-    old: tuple[ToolCallPart, ...], pieces: tuple[ToolCallPart, ...]
-) -> tuple[ToolCallPart, ...]:
-    calls = {c.index: c for c in old}
-    for piece in pieces:
-        call = calls.get(piece.index)
-        calls[piece.index] = (
-            piece
-            if call is None
-            else replace(
-                call,
-                id=call.id or piece.id,
-                name=call.name or piece.name,
-                arguments=call.arguments + piece.arguments,
-            )
-        )
-    return tuple(calls[i] for i in sorted(calls))
+def _call(pieces: list[ToolCallPart]) -> ToolCallPart:
+    return ToolCallPart(
+        index=pieces[0].index,
+        id=next((p.id for p in pieces if p.id), pieces[-1].id),
+        name=next((p.name for p in pieces if p.name), pieces[-1].name),
+        arguments="".join(p.arguments for p in pieces),
+    )
 
 
 def as_chunks(completion: Completion, *, pieces: int = 1) -> list[Chunk]:

@@ -16,7 +16,6 @@ from serving.wire.sse import DONE, event
 
 DEFAULT_MAX_TOKENS = 16  # OpenAI's own default of this endpoint
 CHAT_ONLY = ("messages", "tools", "tool_choice", "functions", "function_call")
-OWN_FIELDS = {"prompt", "suffix", "echo", "best_of", "logprobs", "n"}
 
 
 class TextCompletionRequest(Open):

@@ -59,3 +59,21 @@ def test_a_stream_that_broke_off_is_not_finished() -> None:
     partial = assembler.completion()
     assert [c.content for c in partial.choices] == ["Hel", "x"]
     assert partial.usage.estimated
+
+
+def test_pieces_of_calls_and_logprobs_are_joined_in_order() -> None:
+    assembler = Assembler()
+    token = TokenLogprob("t", -0.5)
+    for chunk in (
+        Chunk("id", 1, "m", role="assistant"),
+        Chunk("id", 1, "m", tool_calls=(ToolCallPart(1, "b", "g"), ToolCallPart(0, "a", "f", "{"))),
+        Chunk("id", 1, "m", tool_calls=(ToolCallPart(0, arguments='"x":'),), logprobs=(token,)),
+        Chunk("id", 1, "m", tool_calls=(ToolCallPart(0, arguments="1}"),), logprobs=(token, token)),
+        Chunk("id", 1, "m", finish_reason="tool_calls"),
+    ):
+        assembler.add(chunk)
+    (choice,) = assembler.completion().choices
+    assert choice.tool_calls == (ToolCallPart(0, "a", "f", '{"x":1}'), ToolCallPart(1, "b", "g"))
+    assert choice.logprobs == (token,) * 3
+    assert (choice.content, choice.finish_reason) == (None, "tool_calls")
+    assert assembler.completion() == assembler.completion()
