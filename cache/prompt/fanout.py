@@ -7,7 +7,6 @@ arrive together would each write it, and pay for that.
 import asyncio
 from collections.abc import Callable, Sequence
 from time import monotonic
-from types import TracebackType
 from typing import Self
 
 MAX_WAITING = 10_000
@@ -38,12 +37,7 @@ class Lead:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.began()
 
 

@@ -13,7 +13,7 @@ can be read from `replay/bound.py`, which no plan can beat.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cache.prompt.chain import TTL_S, Block, Plan, Ttl
+from cache.prompt.chain import TTL_S, Block, Plan
 from cache.prompt.economics import NOTHING, RelativePrices, Worth
 from cache.prompt.placement import Place, Situation, choose
 from cache.prompt.rules import Shelf, ends_of
@@ -130,7 +130,9 @@ class Oracle:
         if not runs:
             return Plan(reason="too short to store")
         chain, ends = use.chain, ends_of(use.chain)
-        read, coming, stored = self._stored(use, ends)
+        standing = self._shelf.standing(chain, range(len(chain)), use.at)
+        read, stored = standing.read, standing.stored
+        coming = ends[standing.coming] if standing.coming >= 0 else 0
         places: list[Place] = []
         found: Place | None = None
         first = 0
@@ -138,9 +140,8 @@ class Oracle:
             of_run = range(run.last, first - 1, -1)
             kept = next((i for i in of_run if i in stored), None)
             if kept is not None:
-                place = Place(
-                    kept, chain[kept].position, ends[kept], run.worth, run.standby, stored[kept]
-                )
+                ttl = stored[kept].ttl
+                place = Place(kept, chain[kept].position, ends[kept], run.worth, run.standby, ttl)
                 found = place if kept == read else found
                 places.append(place)
             new = next((i for i in of_run if chain[i].may_break), -1)
@@ -148,20 +149,3 @@ class Oracle:
                 places.append(Place(new, chain[new].position, ends[new], run.worth, run.standby))
             first = run.last + 1
         return Plan(choose(places, Situation(use.prices, found, coming)), "foreseen")
-
-    def _stored(self, use: Use, ends: Sequence[int]) -> tuple[int, int, dict[int, Ttl]]:
-        """The deepest entry that can be read, tokens up to one beyond it that will be, and all that
-        can be read.
-        """
-        read, coming = -1, 0
-        stored: dict[int, Ttl] = {}
-        for i, block in enumerate(use.chain):
-            entry = self._shelf.find(block.key, use.at)
-            if entry is None:
-                continue
-            if entry.begins <= use.at:
-                stored[i] = entry.ttl
-                read, coming = i, 0
-            else:
-                coming = ends[i]
-        return read, coming, stored

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from time import monotonic
-from types import TracebackType
 from typing import Self
 
 from cache.prompt.calls import Decided, Departed, Read
@@ -155,12 +154,7 @@ class _Beginning:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if not self.begun:
             self._tell(self._planner.failed)
 

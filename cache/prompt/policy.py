@@ -99,20 +99,11 @@ class PrefixPolicy:
 
     def _view(self, chain: Sequence[Block], ends: list[int], now: float, scope: str) -> _View:
         parts = self._reuse.parts(chain, ends, now, scope)
-        stored: dict[int, Stored] = {}
-        read, coming = -1, 0
-        for part in parts:
-            for i in range(part.first, part.last + 1 if part.uses else part.first):
-                entry = self._shelf.find(chain[i].key, now)
-                if entry is None:
-                    continue
-                if entry.begins <= now:
-                    stored[i] = entry
-                    read, coming = i, 0
-                else:
-                    coming = ends[i]
+        used = (i for part in parts if part.uses for i in range(part.first, part.last + 1))
+        standing = self._shelf.standing(chain, used, now)
+        coming = ends[standing.coming] if standing.coming >= 0 else 0
         outlooks = [self._reuse.outlook(chain, part, scope) for part in parts]
-        return _View(chain, ends, parts, outlooks, stored, read, coming, now)
+        return _View(chain, ends, parts, outlooks, standing.stored, standing.read, coming, now)
 
     def _points(self, view: _View, *, hours: bool) -> tuple[Breakpoint, ...]:
         places: list[Place] = []

@@ -14,7 +14,7 @@ nothing, and an hour's breakpoint on an entry of five minutes does not prolong i
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -41,6 +41,18 @@ class Stored:
     expires: float
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The entries of a prompt's prefixes by their last blocks, as far as they can be read now;
+    `read` is the deepest of them, or -1. `coming`: the deepest beyond it that is still being
+    written by another request, or -1.
+    """
+
+    stored: dict[int, Stored]
+    read: int
+    coming: int
+
+
 class Shelf:
     """The entries of one model and workspace; of more than `most`, those written or read longest
     ago are forgotten. `begins_s`: seconds from a request's start until its answer begins.
@@ -64,6 +76,21 @@ class Shelf:
             return entry
         del self._entries[key]
         return None
+
+    def standing(self, chain: Sequence[Block], among: Iterable[int], now: float) -> Standing:
+        """What there is of the prefixes that end with these blocks, which come in their order."""
+        stored: dict[int, Stored] = {}
+        read = coming = -1
+        for i in among:
+            entry = self.find(chain[i].key, now)
+            if entry is None:
+                continue
+            if entry.begins <= now:
+                stored[i] = entry
+                read, coming = i, -1
+            else:
+                coming = i
+        return Standing(stored, read, coming)
 
     def forget(self, key: bytes) -> None:
         self._entries.pop(key, None)
