@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.console import output
+from deploy.cli.console import output, print_json
+from deploy.cli.given import AsJson
 
 if TYPE_CHECKING:
     from cache.evaluate import Evaluated
@@ -25,7 +26,6 @@ Model = Annotated[
     str | None,
     typer.Option(help="A sentence-transformers model: a folder or a name (default: MiniLM)."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @cache.command("evaluate")
@@ -36,14 +36,12 @@ def evaluate(pairs: Pairs, *, model: Model = None, as_json: AsJson = False) -> N
     scores above one that may not. Served at f: the share of pairs that may, above the cut that a
     share f of the others is above too.
     """
-    import orjson  # noqa: PLC0415
-
     from cache.embedder.find import DEFAULT  # noqa: PLC0415
     from cache.evaluate import evaluate_pairs, read_pairs  # noqa: PLC0415
 
     found = evaluate_pairs(read_pairs(pairs), model or DEFAULT)
     if as_json:
-        typer.echo(orjson.dumps(wire(found), option=orjson.OPT_INDENT_2).decode())
+        print_json(wire(found))
     else:
         _show(found)
 

@@ -1,21 +1,17 @@
 """`stepwell cache purge`."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deploy.cli.console import output, say
+from deploy.cli.given import Config, database_of, moment, settings_of
 
 if TYPE_CHECKING:
     from cache.semantic.purge import Purge
     from serving.settings.root import Settings
 
-Config = Annotated[
-    Path | None,
-    typer.Argument(metavar="CONFIG", help="A YAML configuration (default: the mock stack's)."),
-]
 Tenant = Annotated[str | None, typer.Option(help="Only entries of this tenant.")]
 Everything = Annotated[bool, typer.Option("--all-tenants", help="Entries of every tenant.")]
 Task = Annotated[str | None, typer.Option(help="Only this task class.")]
@@ -51,10 +47,7 @@ def purge(
     import asyncio  # noqa: PLC0415
 
     from cache.semantic.purge import Purge  # noqa: PLC0415
-    from deploy.cli.report import moment  # noqa: PLC0415
-    from deploy.paths import default_config  # noqa: PLC0415
     from serving.errors import InvalidRequest  # noqa: PLC0415
-    from serving.settings.load import load_settings  # noqa: PLC0415
 
     before = moment(older_than, datetime.now(UTC), "--older-than")
     try:
@@ -71,8 +64,7 @@ def purge(
     except InvalidRequest as error:
         message = f"{error.message}; give --tenant or --all-tenants"
         raise typer.BadParameter(message, param_hint="--tenant") from None
-    settings = load_settings(config or default_config())
-    gone = asyncio.run(_purge(settings, what))
+    gone = asyncio.run(_purge(settings_of(config), what))
     say(output(), f"{gone:,} {'entry' if gone == 1 else 'entries'} forgotten.")
 
 
@@ -81,15 +73,10 @@ async def _purge(settings: "Settings", what: "Purge") -> int:
     from dataclasses import asdict  # noqa: PLC0415
 
     from cache.semantic.store import delete_meant  # noqa: PLC0415
-    from deploy.paths import database_url  # noqa: PLC0415
-    from serving.storage.database import Database  # noqa: PLC0415
     from serving.storage.semantic import SemanticOrders  # noqa: PLC0415
 
-    database = await Database.open(database_url(settings), must_exist=True)
-    try:
+    async with database_of(settings) as database:
         async with database.begin() as connection:
             gone = len(await delete_meant(connection, what))
         await SemanticOrders(database).purge(asdict(what))
         return gone
-    finally:
-        await database.close()

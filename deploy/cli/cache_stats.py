@@ -2,26 +2,21 @@
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.console import output, say
+from deploy.cli.console import output, print_json, say
+from deploy.cli.given import AsJson, Config, database_of, moment, settings_of
 
 if TYPE_CHECKING:
     from cache.semantic.rate import Rate
     from serving.settings.root import Settings
     from serving.storage.semantic import Shelved
 
-Config = Annotated[
-    Path | None,
-    typer.Argument(metavar="CONFIG", help="A YAML configuration (default: the mock stack's)."),
-]
 Since = Annotated[
     str, typer.Option(help="Checked hits from when: 30d, 24h, or a date or time, UTC.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +35,11 @@ def stats(config: Config = None, *, since: Since = "30d", as_json: AsJson = Fals
     """
     import asyncio  # noqa: PLC0415
 
-    import orjson  # noqa: PLC0415
-
-    from deploy.cli.report import moment  # noqa: PLC0415
-    from deploy.paths import default_config  # noqa: PLC0415
-    from serving.settings.load import load_settings  # noqa: PLC0415
-
     start = moment(since, datetime.now(UTC), "--since")
     assert start is not None
-    settings = load_settings(config or default_config())
-    found = asyncio.run(_read(settings, start))
+    found = asyncio.run(_read(settings_of(config), start))
     if as_json:
-        typer.echo(orjson.dumps(wire(found), option=orjson.OPT_INDENT_2).decode())
+        print_json(wire(found))
     else:
         _show(found)
 
@@ -67,12 +55,9 @@ def wire(found: Stats) -> dict[str, Any]:
 
 async def _read(settings: "Settings", since: datetime) -> Stats:
     from cache.semantic.rate import rate  # noqa: PLC0415
-    from deploy.paths import database_url  # noqa: PLC0415
-    from serving.storage.database import Database  # noqa: PLC0415
     from serving.storage.semantic import SemanticEvidence, shelved  # noqa: PLC0415
 
-    database = await Database.open(database_url(settings), must_exist=True)
-    try:
+    async with database_of(settings) as database:
         evidence = SemanticEvidence(database)
         tallies = await evidence.tallies(since=since)
         saved = await evidence.thresholds()
@@ -81,8 +66,6 @@ async def _read(settings: "Settings", since: datetime) -> Stats:
             {task: rate(tally.wrong, tally.checked) for task, tally in tallies.items()},
             {task: _cut(settings, task, state) for task, state in sorted(saved.items())},
         )
-    finally:
-        await database.close()
 
 
 def _cut(settings: "Settings", task: str, state: dict[str, Any]) -> float | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.console import errors, output, say
+from deploy.cli.given import Config, settings_of
 
 if TYPE_CHECKING:
     from cache.semantic.warm import Filling
@@ -24,10 +25,6 @@ Log = Annotated[
         exists=True,
         dir_okay=False,
     ),
-]
-Config = Annotated[
-    Path | None,
-    typer.Argument(metavar="CONFIG", help="A YAML configuration (default: the mock stack's)."),
 ]
 Tenant = Annotated[
     str | None, typer.Option(help="Whose answers they are (default: that of the anonymous caller).")
@@ -70,13 +67,11 @@ def warm(
     import asyncio  # noqa: PLC0415
 
     from deploy.cli.warm_lines import Reader, caller  # noqa: PLC0415
-    from deploy.paths import default_config  # noqa: PLC0415
     from serving.errors import ConfigError  # noqa: PLC0415
-    from serving.settings.load import load_settings  # noqa: PLC0415
 
     if tenant is not None and key is not None:
         raise typer.BadParameter("give --tenant or --key, not both", param_hint="--tenant")
-    settings = load_settings(config or default_config())
+    settings = settings_of(config)
     if not settings.cache.semantic.enabled:
         raise ConfigError("cache.semantic.enabled is false: nothing would use these answers")
     if tier is not None and all(tier != t.name for t in settings.tiers):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.console import output
+from deploy.cli.console import output, print_json
+from deploy.cli.given import AsJson
 
 if TYPE_CHECKING:
     from deploy.cli.check_memory import TierMemory
@@ -68,22 +69,20 @@ def check(
         float | None,
         typer.Option(min=0.001, max=1, help="Of local tiers; default: as they say."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the resolved tiers and prices, what fits the GPUs, and what is off and why.
 
     Exits with 0 where the configuration can serve, 1 where something can't work here, 2 where the
     file is invalid.
     """
-    import orjson  # noqa: PLC0415
-
     from deploy.cli.check_show import show  # noqa: PLC0415
     from serving.settings.load import load_settings  # noqa: PLC0415
 
     asked = Asked(prompt_tokens, completion_tokens, utilisation, elsewhere)
     found = examine(load_settings(config), asked)
     if as_json:
-        typer.echo(orjson.dumps(_json(config, found), option=orjson.OPT_INDENT_2).decode())
+        print_json(_json(config, found))
     else:
         show(output(), str(config), found)
     raise typer.Exit(0 if found.works else 1)

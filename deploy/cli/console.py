@@ -24,6 +24,14 @@ def say(console: "Console", line: str = "") -> None:
     console.print(line, soft_wrap=True)
 
 
+def print_json(value: object) -> None:
+    """To stdout, indented."""
+    import orjson  # noqa: PLC0415
+    import typer  # noqa: PLC0415
+
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
 def columns(title: str, *left: str) -> "Table":
     """A table without frame, so that it reads well in a file too, with these columns of text."""
     from rich import box  # noqa: PLC0415

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from deploy.cli.console import errors, say
-from deploy.cli.report import moment
+from deploy.cli.given import Config, database_of, moment, settings_of
 
 if TYPE_CHECKING:
     from serving.settings.root import Settings
@@ -27,10 +27,7 @@ outcomes = typer.Typer(
 
 @outcomes.command("export")
 def export(
-    config: Annotated[
-        Path | None,
-        typer.Argument(metavar="CONFIG", help="A YAML configuration (default: the mock stack's)."),
-    ] = None,
+    config: Config = None,
     *,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="A .jsonl or .jsonl.gz file, - for stdout.")
@@ -48,14 +45,11 @@ def export(
     """
     import asyncio  # noqa: PLC0415
 
-    from deploy.paths import default_config  # noqa: PLC0415
-    from serving.settings.load import load_settings  # noqa: PLC0415
-
     if out != STDOUT and not os.access(out.parent, os.W_OK):
         raise typer.BadParameter(f"can't write into {out.parent}", param_hint="--out")
     now = datetime.now(UTC)
     times = {"since": moment(since, now, "--since"), "until": moment(until, now, "--until")}
-    settings = load_settings(config or default_config())
+    settings = settings_of(config)
     chosen = {**times, "tenant": tenant, "task": task}
     with _sink(out) as sink:
         count = asyncio.run(_export(settings, sink, chosen))
@@ -65,20 +59,15 @@ def export(
 async def _export(settings: "Settings", sink: IO[bytes], chosen: Mapping[str, Any]) -> int:
     import orjson  # noqa: PLC0415
 
-    from deploy.paths import database_url  # noqa: PLC0415
-    from serving.storage.database import Database  # noqa: PLC0415
     from serving.storage.outcomes import export_outcomes  # noqa: PLC0415
 
-    database = await Database.open(database_url(settings), must_exist=True)
     count = 0
-    try:
+    async with database_of(settings) as database:
         rows: AsyncIterator[dict[str, Any]] = export_outcomes(database, **chosen)
         async for row in rows:
             # Nothing else runs in this loop, so a blocking write holds up nobody.
             sink.write(orjson.dumps(row) + b"\n")
             count += 1
-    finally:
-        await database.close()
     return count
 
 

