@@ -108,7 +108,7 @@ class ExactCached:
             call.trace.cache = "off"
             call.trace.note("cache", "off", off or "the request has no exact form")
             return _Lookup(started)
-        entry = self._current(key)
+        entry = None if call.paid else self._current(key)
         call.trace.cache = "miss" if entry is None else "exact"
         if entry is None:
             call.trace.note("cache", "miss", f"no entry for task {task.name!r}")

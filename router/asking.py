@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from router.rung import Rung
 from router.steps import Failed, Fault
@@ -22,6 +23,7 @@ from serving.errors import (
 )
 from serving.settings.tasks import TaskSettings
 from serving.wire.chat import ChatRequest
+from serving.wire.completion import Completion
 
 DETAIL_CHARS = 300
 
@@ -48,6 +50,14 @@ def tier_request(
         old_name = request.max_completion_tokens is None and request.max_tokens is not None
         update["max_tokens" if old_name else "max_completion_tokens"] = task.max_tokens
     return request.model_copy(update=update) if update else request
+
+
+def without_logprobs(completion: Completion, request: ChatRequest) -> Completion:
+    """Logprobs that only Stepwell asked for do not reach the client."""
+    if request.logprobs or all(c.logprobs is None for c in completion.choices):
+        return completion
+    choices = tuple(replace(c, logprobs=None) for c in completion.choices)
+    return replace(completion, choices=choices)
 
 
 def whole_request(request: ChatRequest) -> ChatRequest:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from router.live import Tasks
 from serving.backend import Backend, Call, ChunkStream
+from serving.batches import Parking
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Assembler, Chunk, Completion
 
@@ -23,7 +24,7 @@ class AuditLog(Protocol):
 class Audited:
     """Records each request whose task is critical, failed and cancelled ones too. An answer is
     handed on after its record is safe: if it cannot be stored, the request fails. Of a stream, the
-    usage chunk waits for the record.
+    usage chunk waits for the record. A request that is parked is recorded at its end.
     """
 
     def __init__(self, inner: Backend, *, tasks: Tasks, log: AuditLog) -> None:
@@ -35,10 +36,15 @@ class Audited:
         if not self._tasks(call.task).critical:
             return await self._inner.complete(request, call)
         completion: Completion | None = None
+        parked = False
         try:
             completion = await self._inner.complete(request, call)
+        except Parking:
+            parked = True
+            raise
         finally:
-            await self._record(call, request, completion)
+            if not parked:
+                await self._record(call, request, completion)
         return completion
 
     def stream(self, request: ChatRequest, call: Call) -> ChunkStream:

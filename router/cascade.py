@@ -1,8 +1,8 @@
 """The cascade as a pure step machine: from all that has happened to what comes next.
 
 No I/O and no clock. `next_step(state)` says what to do; the driver does it and appends what became
-of it with `State.after`. Since a step follows from the state alone, a driver that was interrupted
-goes on from a stored state. `docs/cascade.md` draws it.
+of it with `State.after`. Since a step follows from the state alone, a request that was parked goes
+on from stored outcomes. `docs/cascade.md` draws it.
 
 It always ends: each tier is called once, once more per allowed retry, and once more at most when
 its stream had been cut short and every tier above turned out to be down.
@@ -43,12 +43,20 @@ def next_step(state: State) -> Step:
             return done
     elif isinstance(last, Failed) and last.committed:
         return Fail("broke_off", f"{last.tier} broke off after part of its answer: {last.fault}")
+    elif _would_rather_wait(state, last):
+        return _give_up(state, out_of_time=False)
     step = _retry(state, last) or _climb(state, last) or _last_resort(state)
     if step is None:
         return _give_up(state, out_of_time=False)
     if state.remaining - step.wait_s < MIN_CALL_S:
         return _give_up(state, out_of_time=True)
     return step
+
+
+def _would_rather_wait(state: State, last: Outcome | None) -> bool:
+    """It waited as long as it could, and load is no reason to pay for a better tier."""
+    full = isinstance(last, Failed) and last.fault == "rate_limited"
+    return full and state.plan.patience == "stay"
 
 
 def _finished(state: State, answer: Answered) -> Step | None:
@@ -122,11 +130,23 @@ def _last_resort(state: State) -> CallTier | None:
 def _call(
     state: State, planned: PlannedTier, reason: str, detail: str, *, wait_s: float = 0.0
 ) -> CallTier:
-    timeout = min(planned.deadline_s, state.remaining - wait_s)
+    timeout = min(_time_for(state, planned), state.remaining - wait_s)
     top = state.plan.climb[-1].tier
     can_climb = any(t.tier == planned.tier for t in state.plan.climb[:-1])
     final = not can_climb or any(o.tier == top for o in state.outcomes)
     return CallTier(planned.tier, reason, detail, timeout, wait_s, final)
+
+
+def _time_for(state: State, planned: PlannedTier) -> float:
+    """Who waits for its turn has longer than the tier's own deadline, which holds from then."""
+    plan = state.plan
+    if plan.patience == "none":
+        return planned.deadline_s
+    if plan.patience == "stay":
+        return state.remaining
+    above = [t.deadline_s for t in plan.climb if t.rank > planned.rank]
+    spare = min(above[0], state.remaining / 2) if above else 0.0
+    return max(planned.deadline_s, state.remaining - spare)
 
 
 def _why(state: State, last: Outcome) -> str:
@@ -168,7 +188,7 @@ def _fail(state: State, *, out_of_time: bool) -> Fail:
         return Fail("rejected", failures[-1].detail)
     if faults == {"timeout"} or ("timeout" in faults and state.remaining < MIN_CALL_S):
         return Fail("deadline", detail)
-    if faults == {"rate_limited"}:
+    if faults == {"rate_limited"} or _would_rather_wait(state, state.last):
         waits = [f.retry_after for f in failures if f.retry_after is not None]
         return Fail("rate_limited", detail, min(waits, default=None))
     return Fail("no_tier", detail)

@@ -4,12 +4,15 @@ It loops over `next_step` and decides nothing itself.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
-from router.asking import within
+import structlog
+
+from router.asking import within, without_logprobs
 from router.conversations import FIRST_TURN, Conversations, Recalled
+from router.parking import keep, returned, take_up
 from router.plan import Planning
 from router.planner import AUTO, Planner
 from router.route import OnAccepted, Route
@@ -18,6 +21,7 @@ from router.steps import Accept, CallTier, Fail
 from router.streaming import stream_route
 from router.validators.implied import for_request
 from serving.backend import Call, ChunkStream
+from serving.batches import Journal, Parking
 from serving.errors import StepwellError, TierProtocolError
 from serving.settings.tasks import TaskSettings
 from serving.wire.chat import ChatRequest
@@ -25,6 +29,8 @@ from serving.wire.completion import Completion
 
 Tasks = Callable[[str | None], TaskSettings]
 """From a task's name, as it stands in the call, to its settings."""
+
+_log = structlog.get_logger(__name__)
 
 
 class CascadeBackend:
@@ -49,9 +55,13 @@ class CascadeBackend:
         self._conversations = conversations
 
     async def complete(self, request: ChatRequest, call: Call) -> Completion:
-        """`ClientError` where the request is at fault, `ServiceError` where no tier answered."""
+        """`ClientError` where the request is at fault, `ServiceError` where no tier answered. A
+        call with a journal goes on where it was parked, and may raise `Parking`.
+        """
         route = await self._route(request, call)
         try:
+            if call.journal is not None:
+                await self._go_on(route, call.journal)
             while True:
                 step = route.next()
                 if isinstance(step, CallTier):
@@ -62,7 +72,10 @@ class CascadeBackend:
                     answer = route.finish(step)
                     if isinstance(step, Accept) and self._on_accepted is not None:
                         self._on_accepted(route.accepted(answer))
-                    return _without_logprobs(answer.completion, request)
+                    return without_logprobs(answer.completion, request)
+        except Parking as parking:
+            keep(route, parking)
+            raise
         except asyncio.CancelledError:
             route.close("cancelled", "client_closed")
             raise
@@ -85,6 +98,22 @@ class CascadeBackend:
         validators = for_request(request, task)
         return Route(request, call, task=task, plan=plan, rungs=self._rungs, validators=validators)
 
+    async def _go_on(self, route: Route, journal: Journal) -> None:
+        """Takes up what happened before, and judges what a batch has given since."""
+        take_up(route, journal)
+        if journal.result is None or journal.tier is None:
+            return
+        rung = self._rungs.get(journal.tier)
+        if rung is None:
+            cost = journal.result.cost_usd
+            _log.warning("batch_result_of_unknown_tier", tier=journal.tier, cost_usd=str(cost))
+        elif route.plan.has(rung.name):
+            await _ask(route, returned(route, rung.name))
+        else:  # no longer allowed, but the money is spent all the same
+            with contextlib.suppress(StepwellError):
+                await rung.backend.complete(route.request, route.call)
+            route.close("escalated", "not_planned")
+
     async def _recall(self, request: ChatRequest, call: Call, task: TaskSettings) -> Recalled:
         """A tier that is asked for by name and a critical task leave nothing to choose."""
         if self._conversations is None or request.model != AUTO or task.critical:
@@ -104,11 +133,3 @@ async def _ask(route: Route, step: CallTier) -> None:
         route.fail(step.tier, error)
     else:
         await route.answer(step.tier, completion)
-
-
-def _without_logprobs(completion: Completion, request: ChatRequest) -> Completion:
-    """Logprobs that only Stepwell asked for do not reach the client."""
-    if request.logprobs or all(c.logprobs is None for c in completion.choices):
-        return completion
-    choices = tuple(replace(c, logprobs=None) for c in completion.choices)
-    return replace(completion, choices=choices)

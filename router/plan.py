@@ -1,16 +1,22 @@
 """A plan: which tiers may answer a request, in which order, by when and under which gate.
 
-Plain values, so that a durable driver can store them.
+Plain values. A request that was parked is planned anew, as the configuration and its key say then.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from router.known import Past
 from serving.backend import Call
 from serving.settings.tasks import TaskSettings
 from serving.settings.tiers import GateSettings
 from serving.wire.chat import ChatRequest
+
+Patience = Literal["none", "climb", "stay"]
+"""`none`: it waits for a tier's turn within that tier's deadline, and climbs then. `climb`: it
+waits as long as time is left for the tier above. `stay`: it waits to its own deadline, and load
+never makes it climb.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,8 @@ class Plan:
     most able first, for when the whole climb is down. `gated` says whether the task is gated at
     all. `measure_only` accepts whatever comes (`mode: observe`). `deadline` is in seconds of the
     clock that the driver passes to the cascade. `conversation` is None where the request goes on
-    with none that is known.
+    with none that is known. `patience` says what a request does that waits for its turn at a
+    tier.
     """
 
     climb: tuple[PlannedTier, ...]
@@ -61,10 +68,14 @@ class Plan:
     gated: bool = True
     measure_only: bool = False
     conversation: ConversationNote | None = None
+    patience: Patience = "none"
 
     @property
     def start(self) -> str:
         return self.climb[0].tier
+
+    def has(self, tier: str) -> bool:
+        return any(planned.tier == tier for planned in (*self.climb, *self.fallbacks))
 
     def planned(self, tier: str) -> PlannedTier:
         """`KeyError` where the plan has no such tier."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from router.gate import GATE_OFF, NO_GATE, NO_LOGPROBS, gate_for
 from router.known import Past
 from router.needs import Needs, lack, needs_of
-from router.plan import ConversationNote, Plan, PlannedTier, Skipped
+from router.plan import ConversationNote, Patience, Plan, PlannedTier, Skipped
 from router.rung import Rung
 from router.start import Continuing, Option
 from router.warmth import TierRates, warm_cost
@@ -105,6 +105,7 @@ class Planner:
             deadline=call.deadline,
             gated=task.gate == "on",
             conversation=note,
+            patience=patience_of(call, task),
         )
 
     def _by_name(self, rank: int, request: ChatRequest, call: Call, task: TaskSettings) -> Plan:
@@ -121,7 +122,8 @@ class Planner:
             message = f"The model {rung.name!r} lacks {missing.what}"
             raise InvalidRequest(message, param=missing.param)
         only = self._ungated[ASKED_BY_NAME][rank]
-        return Plan((only,), ASKED_BY_NAME, call.deadline, gated=False)
+        patience = patience_of(call, task)
+        return Plan((only,), ASKED_BY_NAME, call.deadline, gated=False, patience=patience)
 
     def _ceiling(self, request: ChatRequest, call: Call, task_max: str | None) -> _Ceiling:
         """The lowest of all caps."""
@@ -246,3 +248,12 @@ class Planner:
             PlannedTier(s.name, rank, s.deadline_s, s.retries, None, reason)
             for rank, s in enumerate(rung.settings for rung in self._rungs)
         )
+
+
+def patience_of(call: Call, task: TaskSettings) -> Patience:
+    """A client that takes the flexible service would rather wait than pay, unless its task says
+    otherwise. Other work that can wait has a time to be done by.
+    """
+    if call.urgency == "interactive":
+        return "none"
+    return "stay" if call.service == "flex" and task.flex == "wait" else "climb"

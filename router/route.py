@@ -34,11 +34,15 @@ from serving.errors import (
     InvalidRequest,
     NoTierAnswered,
     Overloaded,
+    RateLimited,
     StepwellError,
 )
 from serving.settings.tasks import TaskSettings
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Chunk, Completion
+
+NO_ROOM = "resource_unavailable"
+"""The code that the flexible service has for a time without room."""
 
 LONG_ANSWER_CHARS = 50_000
 """Longer answers are checked in a thread, so that others need not wait for it."""
@@ -75,13 +79,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer in hand. `chunks` is how it came, where it came as a stream and was held back."""
+    """An answer in hand. `chunks` is how it came, where it came as a stream and was held back.
+    `kept`: it came before the request was parked.
+    """
 
     completion: Completion
     outcome: Answered
     attempt: Attempt | None
     confidence: float | None
     chunks: tuple[Chunk, ...]
+    kept: bool = False
 
 
 class Route:
@@ -139,6 +146,15 @@ class Route:
         return Asked(rung, request, step.timeout_s)
 
     @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        return self._state.outcomes
+
+    @property
+    def answers(self) -> Mapping[str, Answer]:
+        """Those in hand, by their tiers."""
+        return self._answers
+
+    @property
     def attempt(self) -> Attempt | None:
         """The attempt that the present call opened, None before it did."""
         opened = self.call.trace.attempts[self._mark :]
@@ -191,6 +207,8 @@ class Route:
         if not accepted:
             trace.best_effort = f"{step.reason}: {step.detail}"
         if answer.attempt is not None:
+            if answer.kept:  # it was given up when the request was parked
+                self._rungs[step.tier].revise(answer.attempt, self.call)
             answer.attempt.judge("accepted" if accepted else "best_effort", step.reason)
         self.close("failed", "internal_error")
         return answer
@@ -218,6 +236,8 @@ class Route:
                 return DeadlineExceeded(f"No answer within the deadline ({step.detail})")
             case "rate_limited":
                 message = f"Every tier is at its limit ({step.detail})"
+                if self.call.service == "flex":
+                    return RateLimited(message, code=NO_ROOM, retry_after=step.retry_after)
                 return Overloaded(message, retry_after=step.retry_after)
         return NoTierAnswered(f"No tier could answer ({step.detail})")
 
@@ -231,6 +251,12 @@ class Route:
                 answer.attempt.judge("escalated", cause or "not_returned")
         for attempt in self.call.trace.attempts[self._first :]:
             attempt.judge(outcome, reason)
+
+    def take_up(self, outcome: Outcome, answer: Answer | None = None) -> None:
+        """Goes on after something that happened before the request was parked."""
+        self._record(outcome)
+        if answer is not None:
+            self._answers[outcome.tier] = answer
 
     def _record(self, outcome: Outcome) -> None:
         self._state = self._state.after(outcome, time.monotonic())

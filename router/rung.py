@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from serving.backend import Ability, Backend
+from serving.backend import Ability, Attempt, Backend, Call
 from serving.costs.estimate import upper_bound
 from serving.costs.price import Price
 from serving.settings.tiers import TierSettings
@@ -15,11 +15,16 @@ def no_thinking(_request: ChatRequest) -> int:
     return 0
 
 
+def as_it_is(_attempt: Attempt, _call: Call) -> None:
+    """Leaves the last word on an attempt as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rung:
     """`backend` meters itself: it opens one attempt per call and leaves a successful one for the
     caller to judge. `price` is None where it is unknown. `thinking_room`: tokens that the tier may
-    spend on thoughts beyond its output limit.
+    spend on thoughts beyond its output limit. `revise` lets an attempt that was judged before its
+    request was parked be judged again.
     """
 
     settings: TierSettings
@@ -27,6 +32,7 @@ class Rung:
     ability: Ability
     price: Price | None
     thinking_room: Callable[[ChatRequest], int] = no_thinking
+    revise: Callable[[Attempt, Call], None] = as_it_is
 
     @property
     def name(self) -> str:

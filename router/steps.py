@@ -1,16 +1,14 @@
 """The words of the cascade: what became of an attempt (outcomes), what to do next (steps), and the
-state in between. Plain values without a clock, so that a durable driver can store them.
+state in between. Plain values without a clock; outcomes can be stored (`router/journal.py`).
 
 `reason` is a word of the small vocabulary in `docs/cascade.md`, fit for counting; `detail` is for
 people. Times are in seconds of one clock of the driver's choice.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from router.plan import Plan
 
@@ -144,18 +142,3 @@ class State:
     def remaining(self) -> float:
         """Seconds until the deadline, negative past it."""
         return self.plan.deadline - self.now
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values; `from_dict` gives an equal state back."""
-        dumped: dict[str, Any] = _adapter().dump_python(self, mode="json")
-        return dumped
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> "State":
-        """`ValueError` where `value` is not a state."""
-        return _adapter().validate_python(value)
-
-
-@cache
-def _adapter() -> TypeAdapter[State]:
-    return TypeAdapter(State)

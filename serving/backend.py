@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal, Protocol
 
+from serving.batches import Journal
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Chunk, Completion, Usage
 from serving.wire.embeddings import EmbeddingRequest, Embeddings
@@ -78,6 +79,12 @@ Kind = Literal["attempt", "cache_hit", "spot_check", "cache_check", "embedding"]
 CallKind = Literal["attempt", "spot_check", "cache_check"]
 """Who asks: a client, or a check of a tier's or of the cache's answers."""
 
+OWN_TENANT = "stepwell"
+"""Of calls that no client asked for; a tenant of that name has keys."""
+
+Service = Literal["live", "batch", "flex"]
+"""At which rates a tier answers: at once, in a provider's batch, or when it has room."""
+
 Urgency = Literal["interactive", "offline"]
 Outcome = Literal["open", "accepted", "best_effort", "escalated", "failed", "cancelled", "compared"]
 CacheState = Literal["off", "miss", "exact", "semantic"]
@@ -100,7 +107,11 @@ class Decision:
 class Attempt:
     """One thing that may cost money: an attempt at a tier, a cache hit, a check or a call of an
     embedder. `Metered` fills in what it cost, whoever asked for it judges it; `sink` then hands
-    it to the ledger. Costs are USD, None where the price is unknown.
+    it to the ledger. Costs are USD, None where the price is unknown. Beside what it cost stand what
+    the same tokens would have cost live: `list_cost_usd` with all input at the plain rate,
+    `live_cost_usd` with the input that the provider's cache took part in at its rates.
+    `above_cost_usd`: at list price of the tier above, which a request in a hurry would have gone to
+    instead of waiting; None where it did not have to.
     """
 
     id: str
@@ -109,8 +120,12 @@ class Attempt:
     model: str
     started_at: float
     simulated: bool = False
+    service: Service = "live"
     usage: Usage = field(default_factory=Usage)
     cost_usd: Decimal | None = None
+    list_cost_usd: Decimal | None = None
+    live_cost_usd: Decimal | None = None
+    above_cost_usd: Decimal | None = None
     baseline_cost_usd: Decimal | None = None
     latency_ms: float | None = None
     ttft_ms: float | None = None
@@ -132,6 +147,7 @@ class Attempt:
 class Trace:
     """What happened to one request, in order. The API renders it; nothing is decided from it.
     `conversation` is a digest of the prompt, where the request may be a turn of a conversation.
+    `outwaited`: tiers whose turn it waited for longer than a request in a hurry may.
     """
 
     started: float = field(default_factory=time.monotonic)
@@ -143,6 +159,7 @@ class Trace:
     conversation: str | None = None
     best_effort: str | None = None
     degraded: str | None = None
+    outwaited: set[str] = field(default_factory=set)
 
     def note(self, stage: str, decision: str, reason: str) -> None:
         at_ms = (time.monotonic() - self.started) * 1_000
@@ -193,7 +210,8 @@ class Computed:
 class Call:
     """Who asks, for what, until when. `deadline` is in `time.monotonic()` seconds. `task` is the
     class that the classifier chose (a tag on the way in). `max_tier` is the highest tier that the
-    key or the request allows. What is `offline` waits for what somebody waits for.
+    key or the request allows. What is `offline` waits for what somebody waits for. `journal` is
+    None where the answer is waited for.
     """
 
     request_id: str
@@ -207,8 +225,10 @@ class Call:
     max_tier: str | None = None
     kind: CallKind = "attempt"
     urgency: Urgency = "interactive"
+    service: Service = "live"
     trace: Trace = field(default_factory=Trace)
     computed: Computed = field(default_factory=Computed)
+    journal: Journal | None = None
 
     def aside(
         self,
@@ -226,10 +246,22 @@ class Call:
             kind=kind,
             deadline=deadline,
             urgency=urgency,
+            service="live",
             max_tier=max_tier,
             trace=Trace(),
             computed=Computed(),
+            journal=None,
         )
+
+    @property
+    def paid(self) -> bool:
+        """It goes on with what is here already, and is paid for: no other answer is looked for."""
+        return self.journal is not None and self.journal.paid
+
+    @property
+    def of_stepwell(self) -> bool:
+        """Nobody's request: something that Stepwell needs for itself."""
+        return self.key_id is None and self.tenant == OWN_TENANT
 
     @property
     def remaining(self) -> float:

@@ -6,11 +6,12 @@ of the waist.
 """
 
 import re
-from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, Protocol
+from hashlib import blake2b
+from typing import Any, Literal, Protocol
 
 from serving.errors import (
     InvalidRequest,
@@ -139,6 +140,55 @@ class BatchBackend(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+class Parking(Exception):
+    """No error: the request is not answered now. A provider's batch is to answer `request` at
+    `tier`, and the journal of the call says how to go on then. Wrappers let it pass: nothing is
+    kept, and nobody else gets it.
+    """
+
+    def __init__(self, tier: str, request: ChatRequest) -> None:
+        super().__init__(tier)
+        self.tier = tier
+        self.request = request
+
+
+@dataclass(slots=True)
+class Journal:
+    """What a request that may be parked takes along. Tiers among `parks` are not asked: it is
+    parked for them instead, for the `turn`-th time (from 0). One that goes on has the tier that it
+    was parked for and what came of it, `result`, None where nothing did. `past` is what the
+    cascade keeps of what has happened, JSON values that nobody else reads.
+    """
+
+    parks: frozenset[str] = frozenset()
+    turn: int = 0
+    tier: str | None = None
+    result: BatchResult | None = None
+    past: Mapping[str, Any] | None = None
+
+    @property
+    def paid(self) -> bool:
+        """The result is an answer, or cost money without being one."""
+        found = self.result
+        return found is not None and (found.completion is not None or found.cost_usd != 0)
+
+    def take(self, tier: str) -> BatchResult | None:
+        """The result, where it is this tier's; once."""
+        found = self.result
+        if found is None or tier != self.tier:
+            return None
+        self.result = None
+        return found
+
+
+def result_key(request_id: str, tier: str, turn: int) -> str:
+    """Under which the ledger has what a batch of `tier` gave for the request when it was parked
+    for the `turn`-th time (from 1): whoever enters it again after a crash replaces it.
+    """
+    which = f"{request_id} {tier} {turn}"
+    return blake2b(which.encode(), digest_size=16).hexdigest()
 
 
 def parts(sizes: Sequence[int], limits: BatchLimits) -> list[range]:

@@ -34,7 +34,8 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request that may be cached. `key`: of the whole request, the same for identical ones alone
-    that are as urgent, since nobody who is waited for shall wait for what can wait. `question` is None where only those may share an answer, and `off` says why.
+    that are as urgent, since nobody who is waited for shall wait for what can wait. `question` is
+    None where only those may share an answer, and `off` says why.
     """
 
     key: str

@@ -1,29 +1,32 @@
 """Lines of batches, read and answered as the chat endpoint does with requests."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import structlog
+
 from serving.api.answers import in_time
 from serving.api.auth import ALL_SCOPES, Caller
 from serving.api.calls import call_for
-from serving.api.chat import chat_body
 from serving.api.errors import client_error, error_body
 from serving.api.exchange import Exchange
-from serving.api.limits import check_counts, parse_object
+from serving.api.limits import parse_object
+from serving.api.line_forms import line_body, line_request
+from serving.api.line_journal import LineRun, begin
 from serving.api.prompt_log import PromptLog
-from serving.api.validation import parse_as
-from serving.backend import Backend, Call, new_id
+from serving.backend import Backend, Call
 from serving.batch.check import MAX_CUSTOM_ID_CHARS
-from serving.batch.tally import ZERO
-from serving.batch.values import LineAnswer, Owner
+from serving.batch.values import LineAnswer, Owner, Parked, Resumed
+from serving.batches import Parking
 from serving.errors import ClientError, Forbidden, InvalidRequest, StepwellError, TierRejected
 from serving.settings.keys import Anonymous, KeyLimits
 from serving.settings.root import Settings
 from serving.wire.chat import ChatRequest
-from serving.wire.completion import Usage
+from serving.wire.completion import Completion, Usage
 from serving.wire.render import dumps, total_usage
+
+_log = structlog.get_logger("stepwell.batch")
 
 
 class ChatLines:
@@ -53,49 +56,57 @@ class ChatLines:
         unknown = sorted(set(found) - {"custom_id", "method", "url", "body"})
         if unknown:
             raise _invalid(unknown[0][:64], "there is no such option", "unknown_parameter")
-        self._call(found, self._exchange(endpoint, owner))
+        exchange = Exchange("", None, "POST", endpoint)
+        self._admit(exchange, owner)
+        self._call(found, exchange)
         return custom_id
 
     async def answer(
-        self, line: bytes, endpoint: str, owner: Owner, *, deadline_s: float
-    ) -> LineAnswer:
-        exchange = Exchange(f"req_{new_id()}", None, "POST", endpoint)
+        self,
+        line: bytes,
+        endpoint: str,
+        owner: Owner,
+        *,
+        deadline_s: float,
+        parks: frozenset[str] = frozenset(),
+        resumed: Resumed | None = None,
+    ) -> LineAnswer | Parked:
+        run = begin(parks, resumed)
+        exchange = Exchange(run.request_id, None, "POST", endpoint, traces=(run.trace,))
         try:
-            exchange = self._exchange(endpoint, owner)
-            request, call = self._call(self._object(line), exchange)
+            self._admit(exchange, owner)
+            found = self._object(line)
+            request, call = self._call(found, exchange)
             ends = exchange.started + deadline_s
             if (own := request.options.deadline_ms) is not None:
                 ends = min(ends, exchange.started + own / 1_000)
-            return await self._answered(request, replace(call, deadline=ends), exchange)
+            # What is paid for is judged even where there is no time to ask anyone.
+            ends = max(ends, exchange.started)
+            call = replace(call, deadline=ends, trace=run.trace, journal=run.journal)
+            completion = await self._completion(request, call, again=run.resumes)
+            limits = self._settings.limits
+            body = line_body(found["body"], completion, request, exchange, limits)
+            return _answered(body, completion, exchange)
+        except Parking as parking:
+            return run.parked(parking, owner.tenant)
         except Exception as error:
-            return _refused(error, exchange)
+            return _refused(error, exchange, run)
 
-    async def _answered(self, request: ChatRequest, call: Call, exchange: Exchange) -> LineAnswer:
-        log = PromptLog(self._settings.log, exchange.request_id)
-        log.asked([request])
+    async def _completion(self, request: ChatRequest, call: Call, *, again: bool) -> Completion:
+        log = PromptLog(self._settings.log, call.request_id)
+        if not again:
+            log.asked([request])
         completion = await in_time(self._backend.complete(request, call), call)
         log.answered([completion])
-        body = chat_body(completion, request, exchange)
-        figures = exchange.figures
-        return LineAnswer(
-            200,
-            exchange.request_id,
-            dumps(body),
-            usage=completion.usage,
-            tier=figures.tier,
-            cost_usd=figures.cost_usd,
-            baseline_cost_usd=figures.baseline_cost_usd,
-        )
+        return completion
 
-    def _exchange(self, endpoint: str, owner: Owner) -> Exchange:
+    def _admit(self, exchange: Exchange, owner: Owner) -> None:
         """`Forbidden` where the key that made the batch may not chat any more."""
         caller = self._callers.get(owner)
         if caller is None:
             raise Forbidden("The API key of this batch is not valid any more.", code="key_revoked")
         caller.require("chat")
-        exchange = Exchange(f"req_{new_id()}", None, "POST", endpoint)
-        exchange.caller, exchange.started = caller, time.monotonic()
-        return exchange
+        exchange.caller = caller
 
     def _object(self, line: bytes) -> dict[str, Any]:
         try:
@@ -108,15 +119,25 @@ class ChatLines:
         body = found.get("body")
         if not isinstance(body, dict):
             raise _invalid("body", "it must be an object", "invalid_type")
-        check_counts(body, self._settings.limits)
-        asked = parse_as(ChatRequest, body)
+        asked = line_request(body, exchange.endpoint, self._settings.limits)
         if asked.stream:
             raise _invalid("body.stream", "a batch does not stream", "invalid_value")
         exchange.explain = asked.options.explain
         request, call = call_for(asked, exchange, self._settings)
-        call = replace(call, urgency="offline")
-        exchange.traces = (call.trace,)
-        return request, call
+        return request, replace(call, urgency="offline", service="live")
+
+
+def _answered(body: Mapping[str, Any], completion: Completion, exchange: Exchange) -> LineAnswer:
+    figures = exchange.figures
+    return LineAnswer(
+        200,
+        exchange.request_id,
+        dumps(body),
+        usage=completion.usage,
+        tier=figures.tier,
+        cost_usd=figures.cost_usd,
+        baseline_cost_usd=figures.baseline_cost_usd,
+    )
 
 
 def _custom_id(found: Mapping[str, Any]) -> str:
@@ -136,18 +157,22 @@ def _invalid(param: str, why: str, code: str) -> InvalidRequest:
     return InvalidRequest(f"Invalid value for '{param}': {why}.", param=param, code=code)
 
 
-def _refused(error: Exception, exchange: Exchange) -> LineAnswer:
+def _refused(error: Exception, exchange: Exchange, run: LineRun) -> LineAnswer:
     """Where the request is at fault, trying again cannot help."""
     told: StepwellError = client_error(error, exchange)
-    figures = exchange.figures if exchange.traces else None
+    retry = not isinstance(told, ClientError | TierRejected)
+    if not retry and run.journal is not None and run.journal.paid:  # its key is gone, for one
+        assert run.journal.result is not None
+        cost = str(run.journal.result.cost_usd)
+        _log.error("batch_result_not_entered", request_id=run.request_id, cost_usd=cost)
     return LineAnswer(
         told.status,
         exchange.request_id,
         dumps(error_body(told, exchange)),
         usage=_used(exchange),
         tier=None,
-        cost_usd=figures.cost_usd if figures is not None else ZERO,
-        retry=not isinstance(told, ClientError | TierRejected),
+        cost_usd=exchange.figures.cost_usd,
+        retry=retry,
         retry_after=told.retry_after,
     )
 

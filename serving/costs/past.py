@@ -6,7 +6,7 @@ one read finds them all.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any, Literal, TypeGuard, get_args
@@ -42,7 +42,9 @@ NO_TURN = ""
 
 @dataclass(frozen=True, slots=True)
 class PastAttempt:
-    """An attempt that came to an answer. `started_at` is in Unix seconds."""
+    """An attempt that came to an answer. `started_at` is in Unix seconds. What a batch used counts
+    as estimated: it was used hours before, so that it does not tell what is warm.
+    """
 
     request_id: str
     tier: str
@@ -63,7 +65,10 @@ def past_attempt(attempt: Attempt, request_id: str) -> PastAttempt | None:
     """None where the attempt came to no answer, or has no last word yet."""
     if attempt.kind != "attempt" or not _answered(attempt.outcome):
         return None
-    return PastAttempt(request_id, attempt.tier, attempt.outcome, attempt.started_at, attempt.usage)
+    usage = attempt.usage
+    if attempt.service == "batch":
+        usage = replace(usage, estimated=True)
+    return PastAttempt(request_id, attempt.tier, attempt.outcome, attempt.started_at, usage)
 
 
 async def past_turns(
@@ -129,7 +134,7 @@ def _latest(limit: int, wanted: ColumnElement[bool], *, of_session: bool = False
         *(literal(of_session).label("of_session"), table.conversation, table.request_id),
         *(table.tier, table.outcome, table.created_at, table.prompt_tokens),
         *(table.completion_tokens, table.cached_tokens, table.cache_write_tokens),
-        *(table.cache_write_1h_tokens, table.usage_estimated),
+        *(table.cache_write_1h_tokens, table.usage_estimated, table.service),
     )
     query = select(*columns).where(
         wanted,
@@ -152,7 +157,7 @@ def _of_row(row: Row[Any]) -> PastAttempt:
         cached_tokens=row.cached_tokens,
         cache_write_tokens=row.cache_write_tokens,
         cache_write_1h_tokens=row.cache_write_1h_tokens,
-        estimated=row.usage_estimated,
+        estimated=row.usage_estimated or row.service == "batch",
     )
     at = (row.created_at - EPOCH).total_seconds()
     return PastAttempt(row.request_id, row.tier, row.outcome, at, usage)

@@ -1,11 +1,14 @@
 """A scripted backend under the cache and a ledger in a list."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from serving.backend import Attempt, Call, ChunkStream, Kind, Outcome
+from serving.batches import BatchResult, Journal, LineState, Parking
+from serving.errors import TierError
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Choice, Chunk, Completion, Usage, as_chunks
 
@@ -86,3 +89,35 @@ def unmade(completion: Completion) -> Completion:
 
 def text_of(chunks: list[Chunk]) -> str:
     return "".join(chunk.content or "" for chunk in chunks)
+
+
+@dataclass
+class Parks(Cascade):
+    """Parks each request for a batch, unless what that gave is in the journal or it has none."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def complete(self, request: ChatRequest, call: Call) -> Completion:
+        self.begun.set()
+        await self.gate.wait()
+        journal = call.journal
+        if journal is None or journal.take("big") is not None:
+            return await super().complete(request, call)
+        attempt = self.ledger.open(call, kind=call.kind, tier="small", model="m", simulated=True)
+        attempt.judge("escalated", "gate")
+        raise Parking("big", request)
+
+
+def parked() -> Journal:
+    """Of a request that may be parked."""
+    return Journal(frozenset({"big"}))
+
+
+def resumed(*, cost_usd: Decimal | None = Decimal("0.01"), answer: bool = True) -> Journal:
+    """Of one that was, with what its batch gave: an answer, or an error."""
+    made = Completion("b", 1, "m-big", (Choice(content="From the batch."),), Usage(9, 5))
+    error = None if answer else TierError("no")
+    state: LineState = "succeeded" if answer else "errored"
+    result = BatchResult("c", state, made if answer else None, error, cost_usd)
+    return Journal(frozenset({"big"}), 1, "big", result)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.cascade import MIN_CALL_S, next_step
+from router.journal import Kept, KeptAnswer, dump, load
 from router.plan import Plan, PlannedTier
 from router.steps import (
     Aborted,
@@ -22,6 +23,7 @@ from router.steps import (
     Step,
 )
 from serving.settings.tiers import GateSettings
+from serving.wire.completion import Completion, Usage
 
 GATE = GateSettings()
 
@@ -155,8 +157,11 @@ def test_it_ends_with_the_right_word(data: st.DataObject, plan: Plan) -> None:
 
 @given(st.data(), plans())
 @settings(max_examples=100, deadline=None)
-def test_a_stored_state_goes_on_where_it_was(data: st.DataObject, plan: Plan) -> None:
+def test_stored_outcomes_go_on_where_they_were(data: st.DataObject, plan: Plan) -> None:
     final, steps = walk(data, plan)
-    restored = State.from_dict(json.loads(json.dumps(final.to_dict())))
+    answer = KeptAnswer(Completion("c", 1, "m", (), Usage()), None, None)
+    answers = {o.tier: answer for o in final.outcomes if isinstance(o, Answered)}
+    kept = load(json.loads(json.dumps(dump(Kept(final.outcomes, answers)))))
+    restored = State(plan, final.now, kept.outcomes)
     assert restored == final
     assert next_step(restored) == steps[-1][1]

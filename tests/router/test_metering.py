@@ -1,13 +1,8 @@
 """The drivers over the real meter and ledger: one row per attempt, with the right last word."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from router.live import CascadeBackend
 from router.outcomes import Checked
@@ -15,11 +10,9 @@ from router.planner import Planner
 from router.rung import Rung
 from router.spot_check import SpotChecker
 from serving.backend import Ability
-from serving.costs.ledger import Ledger
 from serving.costs.metered import Metered
 from serving.settings.tasks import SpotCheckBudget
-from serving.storage.database import Database
-from serving.storage.schema import attempts
+from tests.router.books import Books
 from tests.router.fakes import (
     GATE,
     LONG,
@@ -35,31 +28,6 @@ from tests.router.fakes import (
     text_of,
     tier_settings,
 )
-
-
-@dataclass
-class Books:
-    """A ledger on a database of its own."""
-
-    database: Database
-    ledger: Ledger
-
-    async def rows(self, *columns: str) -> list[tuple[Any, ...]]:
-        """All rows in the order of their attempts, once everything has been written."""
-        await asyncio.sleep(0)
-        await self.ledger.flush()
-        query = select(*(attempts.c[name] for name in columns)).order_by(attempts.c.created_at)
-        async with self.database.read() as connection:
-            return [tuple(row) for row in await connection.execute(query)]
-
-
-@pytest.fixture
-async def books(tmp_path: Path) -> AsyncIterator[Books]:
-    database = await Database.open(f"sqlite:///{tmp_path / 'test.db'}")
-    price = flat_price(10)
-    ledger = Ledger(database, baseline=price, flush_interval_s=60, max_buffered_rows=100)
-    yield Books(database, ledger)
-    await database.close()
 
 
 def rungs(books: Books, **tiers: list[Reply]) -> list[Rung]:

@@ -7,7 +7,6 @@ from router.known import Past, learned
 from router.plan import Plan
 from router.planner import ASKED_BY_NAME, PINNED, Planner
 from router.rung import Rung
-from router.steps import State
 from serving.backend import Ability
 from serving.costs.past import AnswerOutcome, PastAttempt
 from serving.costs.rate_card import RateCard
@@ -172,12 +171,6 @@ def test_critical_tasks_and_tiers_by_name_are_no_conversations() -> None:
     named = plan(turn("small"), model="sonnet")
     assert (pinned.reason, pinned.conversation) == (PINNED, None)
     assert (named.reason, named.conversation) == (ASKED_BY_NAME, None)
-
-
-def test_a_plan_with_a_conversation_can_be_stored() -> None:
-    state = State(plan(turn("sonnet")), 1.0)
-    assert state.plan.conversation is not None
-    assert State.from_dict(state.to_dict()) == state
 
 
 def test_the_long_context_price_counts_for_long_prompts() -> None:
