@@ -1,18 +1,21 @@
 """The lines that this worker answers right now."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
+from functools import partial
 
 import orjson
 import structlog
 
 from serving.batch.commits import Commits
 from serving.batch.files import FileStore
+from serving.batch.hosted.parking import Stay
+from serving.batch.hosted.work import Hosted
 from serving.batch.jsonl import read_line
 from serving.batch.leases import Ended, Leases
 from serving.batch.tally import ZERO
-from serving.batch.values import ClaimedLine, Clock, LineAnswer, LineDesk
+from serving.batch.values import ClaimedLine, Clock, LineAnswer, LineDesk, Parked
 from serving.batch.wire import line_result
 from serving.settings.batch import BatchSettings
 
@@ -36,14 +39,16 @@ class Answering:
         clock: Clock,
         *,
         ended: Callable[[], None],
+        hosted: Hosted | None = None,
     ) -> None:
+        self._hosted = hosted or Hosted({})
         self._leases = leases
         self._files = files
         self._desk = desk
         self._settings = settings
         self._clock = clock
         self._ended = ended
-        self._commits: Commits[Ended] = Commits(leases.finish)
+        self._commits: Commits[Ended | Stay] = Commits(self._finish)
         self._tasks: dict[asyncio.Task[None], ClaimedLine] = {}
 
     def __len__(self) -> int:
@@ -79,11 +84,21 @@ class Answering:
 
     async def _run(self, line: ClaimedLine) -> None:
         try:
-            await self._end(line, await self._answer(line))
+            found = await self._answer(line)
+            if isinstance(found, Stay):
+                await _surely(lambda: self._commits.put(found))
+            else:
+                await self._end(line, found)
         except Exception:  # it must not stay this worker's for ever
             _log.exception("batch_line_failed", batch=line.batch.id, line=line.number)
             due = self._clock() + timedelta(seconds=self._settings.retry_s)
             await _surely(lambda: self._leases.put_back([line], not_before=due))
+
+    async def _finish(self, ended: Sequence[Ended | Stay]) -> None:
+        """What results of hosted batches cost must not be lost with what is not written yet."""
+        if any(one.line.resumed is not None and one.line.resumed.result for one in ended):
+            await self._hosted.flush()
+        await self._leases.finish(ended)
 
     async def _end(self, line: ClaimedLine, answer: LineAnswer) -> None:
         if answer.retry and line.failures + 1 < self._settings.max_tries:
@@ -95,19 +110,37 @@ class Answering:
         ended = Ended(line, answer, line_result(batch, line.number, line.custom_id, answer))
         await _surely(lambda: self._commits.put(ended))
 
-    async def _answer(self, line: ClaimedLine) -> LineAnswer:
+    async def _answer(self, line: ClaimedLine) -> LineAnswer | Stay:
         if line.claims > MAX_CLAIMS:
             return _lost("worker_lost", "The workers that took this request did not survive it.")
         batch = line.batch
-        path = self._files.path(batch.input_file_id)
         try:
-            data = await asyncio.to_thread(read_line, path, line.offset, line.length)
+            data = await self._data(line)
         except OSError:
             _log.exception("batch_file_unreadable", batch=batch.id, line=line.number)
             return _lost("file_unreadable", "The input file could not be read.", retry=True)
+        if data is None:
+            return _lost("response_deleted", "The response was deleted.")
         left = (batch.expires_at - self._clock()).total_seconds()
         deadline_s = min(self._settings.line_deadline_s, left)
-        return await self._desk.answer(data, batch.endpoint, batch.asked_by, deadline_s=deadline_s)
+        parks = self._hosted.parks(batch, self._clock, self._settings) - line.vain
+        ask = partial(
+            self._desk.answer, data, batch.endpoint, batch.asked_by, deadline_s=deadline_s
+        )
+        answer = await ask(parks=parks, resumed=line.resumed)
+        while isinstance(answer, Parked):
+            stay = await self._hosted.stay(line, answer, self._clock())
+            if isinstance(stay, Stay):
+                return stay
+            parks -= {answer.tier}
+            answer = await ask(parks=parks, resumed=stay)
+        return answer
+
+    async def _data(self, line: ClaimedLine) -> bytes | None:
+        if line.batch.hidden:
+            return await self._leases.hidden_line(line.batch)
+        path = self._files.path(line.batch.input_file_id)
+        return await asyncio.to_thread(read_line, path, line.offset, line.length)
 
 
 async def _surely(write: Callable[[], Awaitable[None]]) -> None:

@@ -28,7 +28,7 @@ class Checked:
     errors: list[dict[str, Any]] = field(default_factory=list)
 
     def rows(self, batch_id: str, part: slice) -> list[dict[str, Any]]:
-        return [_row(batch_id, *line) for line in self.lines[part]]
+        return [line_row(batch_id, *line) for line in self.lines[part]]
 
 
 async def check_file(
@@ -98,7 +98,10 @@ def unreadable() -> Sequence[dict[str, Any]]:
     return [_error(None, InvalidRequest("The input file cannot be read.", code="file_not_found"))]
 
 
-def _row(batch_id: str, number: int, custom_id: str, offset: int, length: int) -> dict[str, Any]:
+def line_row(
+    batch_id: str, number: int, custom_id: str, offset: int, length: int
+) -> dict[str, Any]:
+    """A line that waits."""
     return {
         "batch_id": batch_id,
         "number": number,

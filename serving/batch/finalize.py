@@ -8,11 +8,15 @@ from sqlalchemy import and_, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serving.batch.disk import FileWriter
+from serving.batch.enqueue import end_hidden_batches
 from serving.batch.files import FileStore, new_file_id
+from serving.batch.hosted.parking import book_unused, forget
+from serving.batch.hosted.values import Book
 from serving.batch.leases import Leases
 from serving.batch.rows import written
 from serving.batch.tally import ZERO, Tally
 from serving.batch.values import Batch, Clock
+from serving.batch.webhooks.queue import owe_batch_end
 from serving.batch.wire import line_without_answer
 from serving.storage.database import Database
 from serving.storage.work import batch_lines, batches
@@ -38,7 +42,17 @@ class Written:
 class Finalizer:
     """Ends batches that this worker holds."""
 
-    def __init__(self, database: Database, files: FileStore, leases: Leases, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        files: FileStore,
+        leases: Leases,
+        clock: Clock,
+        *,
+        book: Book | None = None,
+    ) -> None:
+        """`book` hears of hosted results that came and were not used."""
+        self._book = book
         self._database = database
         self._files = files
         self._leases = leases
@@ -72,31 +86,37 @@ class Finalizer:
 
     async def settle(self) -> None:
         """Batches in progress whose lines have all ended, or whose time is over, are to be
-        finalized.
+        finalized. Hidden ones are, at once.
         """
         c, now = batches.c, self._clock()
-        open_ = batch_lines.c.state.in_(("waiting", "leased"))
+        open_ = batch_lines.c.state.in_(("waiting", "leased", "parked"))
         left = exists().where(batch_lines.c.batch_id == c.id, open_)
         due = and_(c.status == "in_progress", or_(~left, c.expires_at <= now))
         async with self._database.read() as connection:
-            if (await connection.execute(select(c.id).where(due).limit(1))).one_or_none() is None:
-                return
+            found = (await connection.execute(select(c.id).where(due).limit(1))).one_or_none()
 
         async def work(connection: AsyncConnection) -> None:
             values = {"status": "finalizing", "finalizing_at": now}
             await connection.execute(update(batches).where(due).values(values))
 
-        await self._database.write(work)
+        if found is not None:
+            await self._database.write(work)
+        await end_hidden_batches(self._database, now)
 
     async def sweep(self) -> None:
         """Drops the lines of batches that have ended, a few at a time."""
         c = batch_lines.c
         over = batches.c.status.in_(("completed", "failed", "expired", "cancelled"))
         query = select(batch_lines.c.batch_id).join(batches, batches.c.id == c.batch_id)
-        async with self._database.read() as connection:
-            found = (await connection.execute(query.where(over).limit(1))).scalar_one_or_none()
-        while found is not None and await written(self._database, _dropping(found)):
-            pass
+        while True:
+            async with self._database.read() as connection:
+                found = (await connection.execute(query.where(over).limit(1))).scalar_one_or_none()
+            if found is None:
+                return
+            if self._book is not None:
+                await book_unused(self._database, found, self._book)
+            while await written(self._database, _dropping(found)):
+                pass
 
     async def _enter(
         self, batch: Batch, values: dict[str, Any], files: list[tuple[str, str, int]]
@@ -121,6 +141,7 @@ class Finalizer:
                 await self._files.enter(connection, row)
             mine = update(batches).where(batches.c.id == batch.id)
             await connection.execute(mine.values(**values, **ids))
+            await owe_batch_end(connection, batch, values, self._clock())
             return True
 
         return await written(self._database, work)
@@ -174,6 +195,7 @@ def _dropping(batch_id: str) -> Any:
         c = batch_lines.c
         some = select(c.number).where(c.batch_id == batch_id).limit(5 * PAGE)
         numbers = list((await connection.execute(some)).scalars())
+        await forget(connection, batch_id, numbers)
         gone = delete(batch_lines).where(c.batch_id == batch_id, c.number.in_(numbers))
         if numbers:
             await connection.execute(gone)

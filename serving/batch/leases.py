@@ -12,12 +12,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from serving.batch.enqueue import hidden_line
+from serving.batch.hosted.parking import Stay, enter, forget, going_on
 from serving.batch.rows import batch_of, written
 from serving.batch.values import Batch, ClaimedLine, Clock, LineAnswer, Status
+from serving.batch.webhooks.queue import owe_batch_end
 from serving.storage.database import Database
 from serving.storage.work import batch_lines, batch_workers, batches
 
 LONG_GONE = timedelta(days=1)
+PARKED = {"state": "parked", "owner": None, "not_before": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Leases:
         """Lines of workers whose lease is over wait again."""
         now = self._clock()
         held = batch_lines.c.owner.is_not(None)
-        lost = and_(held, batch_lines.c.owner.not_in(_alive(now)))
+        lost = and_(held, batch_lines.c.owner.not_in(alive(now)))
         query = select(batch_lines.c.batch_id).where(lost).limit(1)
         async with self._database.read() as connection:
             if (await connection.execute(query)).one_or_none() is None:
@@ -75,11 +79,12 @@ class Leases:
         """The oldest batch of these states that nobody works on. One whose lines are done with
         (`cancelling`, `finalizing`) is free once no worker holds a line of it.
         """
-        free = or_(batches.c.owner.is_(None), batches.c.owner.not_in(_alive(self._clock())))
+        free = or_(batches.c.owner.is_(None), batches.c.owner.not_in(alive(self._clock())))
         busy = exists().where(
             batch_lines.c.batch_id == batches.c.id, batch_lines.c.owner.is_not(None)
         )
-        query = select(batches).where(batches.c.status.in_(statuses), free, ~busy)
+        wanted = and_(batches.c.status.in_(statuses), ~batches.c.hidden)
+        query = select(batches).where(wanted, free, ~busy)
         query = query.order_by(batches.c.created_at).limit(1)
         async with self._database.read() as connection:
             if (await connection.execute(query)).one_or_none() is None:
@@ -101,6 +106,19 @@ class Leases:
         async with self._database.read() as connection:
             rows = await connection.execute(query.order_by(batches.c.created_at, batches.c.id))
             return [batch_of(row) for row in rows]
+
+    async def ready(self) -> set[str]:
+        """Of the batches in progress, those with a line that waits for a worker now."""
+        c = batch_lines.c
+        due = or_(c.not_before.is_(None), c.not_before <= self._clock())
+        waits = exists().where(c.batch_id == batches.c.id, c.state == "waiting", due)
+        query = select(batches.c.id).where(batches.c.status == "in_progress", waits)
+        async with self._database.read() as connection:
+            return set((await connection.execute(query)).scalars())
+
+    async def hidden_line(self, batch: Batch) -> bytes | None:
+        """The line of a hidden batch; None where nobody waits for its answer any more."""
+        return await hidden_line(self._database, batch)
 
     async def leave_batch(self, batch_id: str) -> None:
         async def work(connection: AsyncConnection) -> None:
@@ -127,6 +145,7 @@ class Leases:
                 return False
             mine = update(batches).where(batches.c.id == batch.id)
             await connection.execute(mine.values(owner=None, **values))
+            await owe_batch_end(connection, batch, values, self._clock())
             return True
 
         return await written(self._database, work)
@@ -166,18 +185,36 @@ class Leases:
             mine = {"state": "leased", "owner": self._me, "claims": c.claims + 1}
             if rows:
                 await connection.execute(update(batch_lines).where(taken).values(mine))
-            return [ClaimedLine(batch, *row[:4], row.claims + 1, row.failures) for row in rows]
+            going = await going_on(connection, batch.id, [row.number for row in rows])
+            return [
+                ClaimedLine(
+                    batch, *row[:4], row.claims + 1, row.failures, *going.get(row.number, ())
+                )
+                for row in rows
+            ]
 
         return await written(self._database, work)
 
-    async def finish(self, ended: Sequence[Ended]) -> None:
-        """Writes what became of lines; what this worker does not hold any more is discarded."""
+    async def finish(self, ended: Sequence["Ended | Stay"]) -> None:
+        """Writes what became of lines, which may be that they are parked; what this worker does not
+        hold any more is discarded.
+        """
 
         async def work(connection: AsyncConnection) -> None:
+            stays: list[Stay] = []
             for one in sorted(ended, key=lambda e: (e.line.batch.id, e.line.number)):
-                await connection.execute(
-                    update(batch_lines).where(self._mine(one.line)).values(_outcome(one))
+                values = _outcome(one) if isinstance(one, Ended) else PARKED
+                changed = await connection.execute(
+                    update(batch_lines).where(self._mine(one.line)).values(values)
                 )
+                if not changed.rowcount:
+                    continue
+                if isinstance(one, Stay):
+                    stays.append(one)
+                elif one.line.resumed is not None:
+                    await forget(connection, one.line.batch.id, [one.line.number])
+            if stays:
+                await enter(connection, [stay.row() for stay in stays])
 
         await self._database.write(work)
 
@@ -207,7 +244,8 @@ class Leases:
         )
 
 
-def _alive(now: datetime) -> Any:
+def alive(now: datetime) -> Any:
+    """The workers whose lease is not over."""
     return select(batch_workers.c.id).where(batch_workers.c.until > now)
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 from serving.backend import new_id
 from serving.batch.files import FileStore
+from serving.batch.progress import Progress
 from serving.batch.requests import CreateBatch, window
 from serving.batch.store import BatchStore
 from serving.batch.tally import Tally
 from serving.batch.values import Batch, Clock, Owner, utc_now
+from serving.batch.webhooks.allowed import OFF, Allowed
 from serving.batch.wire import batch_wire
 from serving.errors import InvalidRequest
 from serving.storage.database import Database
@@ -24,17 +26,20 @@ class BatchService:
         files: FileStore,
         *,
         wake: Callable[[], None] = lambda: None,
+        webhooks: Allowed = OFF,
         clock: Clock = utc_now,
     ) -> None:
         self._store = BatchStore(database)
         self._files = files
         self._wake = wake
+        self._webhooks = webhooks
         self._clock = clock
 
     async def create(self, owner: Owner, asked: CreateBatch) -> dict[str, Any]:
         """Raises `ClientError`. The lines are checked afterwards; what is wrong with them makes the
         batch fail.
         """
+        self._webhooks.check(asked.metadata)
         file = await self._files.get(owner.tenant, asked.input_file_id)
         if file.purpose != "batch":
             raise InvalidRequest(
@@ -58,7 +63,11 @@ class BatchService:
         )
         await self._store.add(batch, most_open=self._files.settings.max_tenant_batches)
         self._wake()
-        return batch_wire(batch, Tally())
+        return batch_wire(batch, Tally(), Progress())
+
+    def wake(self) -> None:
+        """There may be something to do for a worker."""
+        self._wake()
 
     async def retrieve(self, owner: Owner, batch_id: str) -> dict[str, Any]:
         return batch_wire(*await self._store.get(owner.tenant, batch_id))

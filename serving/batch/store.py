@@ -5,9 +5,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from serving.batch.progress import Progress, progress_of
 from serving.batch.rows import batch_of, page_after, written
 from serving.batch.tally import Tally
 from serving.batch.values import OPEN, Batch
@@ -16,8 +17,8 @@ from serving.storage.database import Database
 from serving.storage.work import batch_lines, batches, files
 from serving.wire.completion import Usage
 
-Seen = tuple[Batch, Tally]
-"""A batch and what its lines came to so far, at one moment."""
+Seen = tuple[Batch, Tally, Progress]
+"""A batch, what its lines came to so far and where the others stand, at one moment."""
 
 
 class BatchStore:
@@ -37,7 +38,7 @@ class BatchStore:
             if (await connection.execute(query)).one_or_none() is None:
                 raise NotFound(f"No such File object: {batch.input_file_id}", code="file_not_found")
             busy = select(func.count()).where(
-                batches.c.tenant == batch.tenant, batches.c.status.in_(OPEN)
+                batches.c.tenant == batch.tenant, batches.c.status.in_(OPEN), ~batches.c.hidden
             )
             if (await connection.execute(busy)).scalar_one() >= most_open:
                 raise RateLimited(
@@ -51,7 +52,7 @@ class BatchStore:
 
     async def get(self, tenant: str, batch_id: str) -> Seen:
         """`NotFound` for what is not there or another tenant's."""
-        query = select(batches).where(batches.c.id == batch_id, batches.c.tenant == tenant)
+        query = select(batches).where(batches.c.id == batch_id, _visible(tenant))
         async with self._database.read() as connection:
             row = (await connection.execute(query)).one_or_none()
             if row is None:
@@ -62,7 +63,7 @@ class BatchStore:
         """Newest first, and whether more follow."""
         async with self._database.read() as connection:
             rows, more = await page_after(
-                connection, batches, batches.c.tenant == tenant, after=after, limit=limit
+                connection, batches, _visible(tenant), after=after, limit=limit
             )
             return await _with_tallies(connection, [batch_of(row) for row in rows]), more
 
@@ -72,7 +73,7 @@ class BatchStore:
         """
 
         async def work(connection: AsyncConnection) -> Batch:
-            mine = (batches.c.id == batch_id) & (batches.c.tenant == tenant)
+            mine = (batches.c.id == batch_id) & _visible(tenant)
             asked = (
                 update(batches)
                 .where(mine, batches.c.status.in_(("validating", "in_progress")))
@@ -89,6 +90,10 @@ class BatchStore:
             raise _too_late(batch)
 
 
+def _visible(tenant: str) -> ColumnElement[bool]:
+    return and_(batches.c.tenant == tenant, ~batches.c.hidden)
+
+
 def no_such_batch(batch_id: str) -> NotFound:
     return NotFound(f"No batch found with id '{batch_id[:64]}'.", code="batch_not_found")
 
@@ -99,7 +104,9 @@ async def _with_tallies(connection: AsyncConnection, wanted: Sequence[Batch]) ->
     if open_:
         for row in await connection.execute(_sums(open_)):
             _add(found[row.batch_id], row)
-    return [(batch, found[batch.id]) for batch in wanted]
+    running = [b.id for b in wanted if b.status == "in_progress"]
+    stand = await progress_of(connection, running) if running else {}
+    return [(batch, found[batch.id], stand.get(batch.id, Progress())) for batch in wanted]
 
 
 def _too_late(batch: Batch) -> ClientError:

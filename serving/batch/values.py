@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
+from serving.batches import BatchResult
+from serving.wire.chat import ChatRequest
 from serving.wire.completion import Usage
 
 Clock = Callable[[], datetime]
@@ -24,7 +26,8 @@ OPEN: tuple[Status, ...] = ("validating", "in_progress", "finalizing", "cancelli
 """The states of a batch that has not ended."""
 
 CHAT = "/v1/chat/completions"
-ENDPOINTS = (CHAT,)
+RESPONSES = "/v1/responses"
+ENDPOINTS = (CHAT, RESPONSES)
 
 
 def utc_now() -> datetime:
@@ -53,7 +56,9 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A row of the table `batches`."""
+    """A row of the table `batches`. A `hidden` one answers a response in the background: it has no
+    files, its line stands with the response, and tenants do not see it.
+    """
 
     id: str
     tenant: str
@@ -79,6 +84,7 @@ class Batch:
     total: int = 0
     figures: Mapping[str, Any] | None = None
     owner: str | None = None
+    hidden: bool = False
 
     @property
     def asked_by(self) -> Owner:
@@ -88,7 +94,8 @@ class Batch:
 @dataclass(frozen=True, slots=True)
 class ClaimedLine:
     """A line that this worker may answer. `claims` counts the workers that took it, this one
-    included; `failures` the tries that failed for no fault of the line.
+    included; `failures` the tries that failed for no fault of the line. `resumed` is what it goes
+    on with, where it was parked; for the tiers in `vain` it is not parked again.
     """
 
     batch: Batch
@@ -98,6 +105,8 @@ class ClaimedLine:
     length: int
     claims: int
     failures: int
+    resumed: "Resumed | None" = None
+    vain: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,35 @@ class LineAnswer:
         return self.status < 400
 
 
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """What a line came to for now: a tier is to answer `request`, which is as that tier's calls
+    get it, in a provider's batch. `prefix` is a digest of the tenant, the tier's model and what
+    requests may share at their beginning (tools, system messages); lines that have it in common
+    are best sent together. `journal` is what has happened so far, opaque; it comes back in
+    `Resumed`. `turn` counts how often the line was parked, this time included.
+    """
+
+    tier: str
+    request: ChatRequest
+    prefix: str
+    journal: bytes
+    request_id: str
+    turn: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What a parked line goes on with. `result` is None where its tier's batch gave none and none
+    is to come: the line is then answered live or parked again, as `parks` says now. `dropped`:
+    parameters that did not reach the model, as `BatchBackend.prepare` said.
+    """
+
+    journal: bytes
+    result: BatchResult | None
+    dropped: tuple[str, ...] = ()
+
+
 class LineDesk(Protocol):
     """Reads lines as the endpoints read requests, and answers them."""
 
@@ -129,7 +167,17 @@ class LineDesk(Protocol):
         ...
 
     async def answer(
-        self, line: bytes, endpoint: str, owner: Owner, *, deadline_s: float
-    ) -> LineAnswer:
-        """Errors are answers, too; only a cancellation is raised. At offline urgency."""
+        self,
+        line: bytes,
+        endpoint: str,
+        owner: Owner,
+        *,
+        deadline_s: float,
+        parks: frozenset[str] = frozenset(),
+        resumed: Resumed | None = None,
+    ) -> LineAnswer | Parked:
+        """Errors are answers, too; only a cancellation is raised. At offline urgency. A tier among
+        `parks` is not asked: the line is parked for it instead. `resumed` goes on with a line that
+        was, whose request id stays the same; `deadline_s` counts from now.
+        """
         ...

@@ -1,12 +1,14 @@
 """Files, batches and lines as OpenAI writes them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
 import orjson
 
+from serving.batch.progress import Progress
 from serving.batch.tally import Tally
 from serving.batch.values import Batch, LineAnswer, StoredFile
 
@@ -36,10 +38,12 @@ def file_wire(file: StoredFile) -> dict[str, Any]:
     }
 
 
-def batch_wire(batch: Batch, tally: Tally) -> dict[str, Any]:
+def batch_wire(batch: Batch, tally: Tally, progress: Progress) -> dict[str, Any]:
     """What Stepwell adds stands in `stepwell`."""
     figures = tally.to_dict()
     added = {name: figures[name] for name in ("cost_usd", "baseline_cost_usd", "tiers")}
+    if batch.status == "in_progress":
+        added |= asdict(progress)
     return {
         "id": batch.id,
         "object": "batch",

@@ -17,6 +17,7 @@ from serving.batch.answering import Answering
 from serving.batch.check import check_file, unreadable
 from serving.batch.files import FileStore
 from serving.batch.finalize import Finalizer
+from serving.batch.hosted.work import Hosted
 from serving.batch.leases import Leases
 from serving.batch.turns import in_turn
 from serving.batch.values import Batch, Clock, LineDesk, utc_now
@@ -42,21 +43,30 @@ class Worker:
         *,
         max_line_bytes: int,
         clock: Clock = utc_now,
+        hosted: Hosted | None = None,
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`busy` says whether lines should leave room for clients that wait."""
+        hosted = hosted or Hosted({})
+        self._busy = busy
         self._files = files
         self._desk = desk
         self._settings = settings
         self._max_line_bytes = max_line_bytes
         self._clock = clock
-        self._leases = Leases(database, new_id(), lease_s=settings.lease_s, clock=clock)
-        self._finalizer = Finalizer(database, files, self._leases, clock)
-        self._answering = Answering(self._leases, files, desk, settings, clock, ended=self.wake)
+        me = new_id()
+        self._leases = Leases(database, me, lease_s=settings.lease_s, clock=clock)
+        self._finalizer = Finalizer(database, files, self._leases, clock, book=hosted.book)
+        self._answering = Answering(
+            self._leases, files, desk, settings, clock, ended=self.wake, hosted=hosted
+        )
+        self._hosted = hosted.working(database, me, settings, clock=clock, resumed=self.wake)
         self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._turns = 0
         self._closing = False
-        self._next_sweep = 0.0
+        self._next_sweep = self._next_tidy = 0.0
 
     def wake(self) -> None:
         """There may be something to do before the next poll."""
@@ -72,7 +82,7 @@ class Worker:
         self._closing = True
         self.wake()
         await running  # not cancelled: a statement that is cut short keeps its connection
-        await self._answering.close(drain_s)
+        await asyncio.gather(self._answering.close(drain_s), self._hosted.close(drain_s))
         await _stopped([*self._jobs.values(), renewing])
         with contextlib.suppress(Exception):  # else the lease ends by itself
             await self._leases.end()
@@ -98,12 +108,18 @@ class Worker:
                         await self._woken.wait()
 
     async def _turn(self) -> None:
-        await self._leases.free_lost()
-        await self._finalizer.settle()
+        """Lines follow each other at once; for all else it is soon enough every `poll_s`."""
+        tidies = time.monotonic() >= self._next_tidy
+        if tidies:
+            self._next_tidy = time.monotonic() + self._settings.poll_s
+            await self._leases.free_lost()
+            await self._finalizer.settle()
         running = await self._leases.running()
         await self._answering.only({batch.id for batch in running})
-        await self._work("check", self._check, "validating")
-        await self._work("finalize", self._finalize, "finalizing", "cancelling")
+        if tidies:
+            await self._work("check", self._check, "validating")
+            await self._work("finalize", self._finalize, "finalizing", "cancelling")
+            await self._hosted.turn()
         if time.monotonic() >= self._next_sweep and "sweep" not in self._jobs:
             self._next_sweep = time.monotonic() + SWEEP_S
             self._begin("sweep", self._sweep())
@@ -111,15 +127,23 @@ class Worker:
 
     async def _claim(self, running: Collection[Batch]) -> None:
         """Shares what is free among the batches, so that a small one need not wait for a large."""
-        queue = in_turn(list(running), self._turns)
+        ready = await self._leases.ready()
+        queue = in_turn([batch for batch in running if batch.id in ready], self._turns)
         self._turns += 1
         for i, batch in enumerate(queue):
-            free = self._settings.concurrency - len(self._answering)
+            free = self._at_once - len(self._answering)
             if free <= 0:
                 return
             share = -(-free // (len(queue) - i))
             for line in await self._leases.claim_lines(batch, share):
                 self._answering.begin(line)
+
+    @property
+    def _at_once(self) -> int:
+        settings = self._settings
+        if not self._busy():
+            return settings.concurrency
+        return min(settings.concurrency, settings.busy_concurrency)
 
     async def _work(self, name: str, job: Callable[[Batch], Awaitable[None]], *of: Any) -> None:
         """One batch at a time is checked, one finalized, beside the lines."""
@@ -182,6 +206,7 @@ class Worker:
     async def _sweep(self) -> None:
         await self._finalizer.sweep()
         await self._files.sweep()
+        await self._hosted.sweep()
 
 
 async def _stopped(tasks: Collection[asyncio.Task[None]]) -> None:

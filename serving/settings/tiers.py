@@ -150,7 +150,7 @@ class AnthropicEngine(Frozen):
 class OpenAIEngine(Frozen):
     """Any OpenAI-compatible server, by URL (with its `/v1`). `params` lists the request parameters
     it honours; null passes all of them, known or not. `tokenize`: beside its `/v1` stand vLLM's
-    `/tokenize` and `/detokenize`.
+    `/tokenize` and `/detokenize`. `batches`: it has OpenAI's `/v1/files` and `/v1/batches`.
     """
 
     engine: Literal["openai"]
@@ -166,6 +166,7 @@ class OpenAIEngine(Frozen):
     multiple_choices: bool = False
     max_tokens_param: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     tokenize: bool = False
+    batches: bool = False
 
 
 EngineSettings = Annotated[

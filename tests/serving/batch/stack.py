@@ -1,7 +1,7 @@
 """Files, batches and a worker in front of a scripted backend, over real HTTP in one loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from serving.backend import Backend
 from serving.batch.files import FileStore
 from serving.batch.service import BatchService, Work
 from serving.batch.values import Clock, utc_now
+from serving.batch.webhooks.allowed import Allowed
 from serving.batch.worker import Worker
 from serving.settings.batch import BatchSettings
 from serving.storage.database import Database
@@ -47,6 +48,7 @@ async def stack(
     url: str | None = None,
     batch: BatchSettings | None = None,
     working: bool = True,
+    busy: Callable[[], bool] = lambda: False,
     clock: Clock = utc_now,
     **changes: Any,
 ) -> AsyncIterator[Stack]:
@@ -65,8 +67,10 @@ async def stack(
             chosen,
             max_line_bytes=settings.limits.max_body_bytes,
             clock=clock,
+            busy=busy,
         )
-        batches = BatchService(database, files, wake=worker.wake, clock=clock)
+        webhooks = Allowed(chosen.webhooks)
+        batches = BatchService(database, files, wake=worker.wake, webhooks=webhooks, clock=clock)
         add_work_routes(server.app, server.app.state.desk, Work(files, batches))
         if working:
             await worker.start()

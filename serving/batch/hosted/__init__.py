@@ -1,0 +1,1 @@
+"""The hosted half of batches: lines that go to providers' batch endpoints."""

@@ -1,0 +1,1 @@
+"""Signed notices to clients that work of theirs has ended."""

@@ -1,0 +1,1 @@
+"""Tests of lines that go to providers' batch endpoints."""
