@@ -200,8 +200,22 @@ def _service(settings: Settings, around: Surroundings) -> Iterator[Finding]:
     elif not settings.keys:
         message = "no API keys: whoever reaches the port may ask; it listens on loopback only"
         yield Finding("off", "keys", message)
+    yield from _webhooks(settings, around)
     if settings.log.prompts:
         yield Finding("warning", "log.prompts", "prompts and answers are written to the log")
+
+
+def _webhooks(settings: Settings, around: Surroundings) -> Iterator[Finding]:
+    wanted = settings.batch.webhooks
+    if not (settings.batch.enabled and wanted.enabled):
+        return
+    for env in (wanted.secret_env, wanted.old_secret_env):
+        try:
+            missing = f"set {env}" if env and around.secret(env, None) is None else None
+        except ConfigError as unreadable:
+            missing = unreadable.message
+        if missing is not None:
+            yield Finding(around.lacking, "batch.webhooks", f"no signing secret: {missing}")
 
 
 def _missing(module: str, where: str, around: Surroundings, extra: str | None = None) -> Finding:

@@ -5,6 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from deploy.cli.batch.command import batch
 from deploy.cli.cache import cache
 from deploy.cli.cache_purge import purge
 from deploy.cli.cache_stats import stats
@@ -62,6 +63,7 @@ app.command("demo")(demo)
 cache.command("stats")(stats)
 cache.command("purge")(purge)
 cache.command("warm")(warm)
+app.add_typer(batch, name="batch")
 app.add_typer(cache, name="cache")
 app.add_typer(outcomes, name="outcomes")
 app.add_typer(prompt_cache, name="prompt-cache")

@@ -76,13 +76,7 @@ class Sender:
         limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
         # A proxy from the environment is for the world outside, never for a server on this host.
         direct = is_loopback(target.url)
-        # The SDK would send these from its own variables, to whatever server is asked.
-        self._headers: dict[str, str | openai.Omit] = {
-            "OpenAI-Organization": openai.Omit(),
-            "OpenAI-Project": openai.Omit(),
-        }
-        if target.api_key is None:
-            self._headers["Authorization"] = openai.Omit()
+        self._headers = own_headers(target.api_key)
         self._client = openai.AsyncOpenAI(
             base_url=with_version(target.url),
             api_key=target.api_key or "none",
@@ -204,6 +198,19 @@ async def replay(
     async with asyncio.TaskGroup() as workers:
         for _ in range(concurrency):
             workers.create_task(work())
+
+
+def own_headers(api_key: str | None) -> dict[str, str | openai.Omit]:
+    """For every request: the SDK would send what its own variables hold to whatever server is
+    asked.
+    """
+    headers: dict[str, str | openai.Omit] = {
+        "OpenAI-Organization": openai.Omit(),
+        "OpenAI-Project": openai.Omit(),
+    }
+    if api_key is None:
+        headers["Authorization"] = openai.Omit()
+    return headers
 
 
 def with_version(url: str) -> str:

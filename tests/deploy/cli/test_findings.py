@@ -247,3 +247,16 @@ def test_text_that_is_stored_or_logged_is_said() -> None:
 
 def test_findings_are_values() -> None:
     assert Finding("off", "cache", "why") == Finding("off", "cache", "why")
+
+
+def test_a_signing_secret_that_is_missing_is_named() -> None:
+    webhooks = {"enabled": True, "hosts": ["hooks.example.com"], "secret_env": "SIGNING"}
+    batch = {"enabled": True, "webhooks": webhooks}
+    found = findings(MOCK, batch=batch)
+    assert found["error", "batch.webhooks"] == "no signing secret: set SIGNING"
+    assert ("off", "batch.webhooks") in findings(MOCK, batch=batch, elsewhere=True)
+    for sound in (
+        findings(MOCK, batch=batch, secrets=("SIGNING",)),
+        findings(MOCK, batch={**batch, "enabled": False}),
+    ):
+        assert not [where for _, where in sound if where == "batch.webhooks"]

@@ -24,6 +24,7 @@ def test_help_names_every_command() -> None:
     assert done.returncode == 0
     for name in (
         "serve",
+        "batch",
         "check",
         "hash-key",
         "replay",

@@ -1,0 +1,1 @@
+"""`stepwell batch`: sends a file of requests as one batch and brings back what became of them."""
