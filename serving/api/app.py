@@ -20,6 +20,7 @@ from serving.api.exchange import Exchange
 from serving.api.front_door import FrontDoor
 from serving.api.models import model_endpoint, models_endpoint
 from serving.api.ops import health_endpoint, metrics_endpoint, ready_endpoint
+from serving.api.responses import add_response_routes
 from serving.api.service import Service
 from serving.api.tokenize import detokenize_endpoint, tokenize_endpoint
 from serving.errors import StepwellError
@@ -83,6 +84,8 @@ def create_app(service: Service) -> FastAPI:
         app.add_route(path, endpoint(desk), methods=[method], include_in_schema=False)
     if service.work is not None:
         add_work_routes(app, desk, service.work)
+    if service.responses is not None:
+        add_response_routes(app, desk, service.responses, service.background)
     for error in (StepwellError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(error, _on_error)
     app.door = FrontDoor(

@@ -11,6 +11,8 @@ from serving.settings.root import Settings
 from serving.wire.chat import ChatRequest, StepwellOptions
 
 MAX_TAG_CHARS = 128
+FLEX = "flex"
+"""The `service_tier` of a request that can wait for idle capacity."""
 
 
 def call_for(
@@ -24,11 +26,21 @@ def call_for(
     request = _resolved(request, settings)
     request = _within(request, caller)
     call = plain_call(request.options, exchange, settings, request.metadata)
+    call = replace(call, max_tier=_max_tier(request, caller, settings))
+    if request.service_tier != FLEX:
+        return request, call
     return request, replace(
         call,
-        max_tier=_max_tier(request, caller, settings),
-        urgency="offline" if request.service_tier == "flex" else "interactive",
+        urgency="offline",
+        service="flex",
+        deadline=exchange.started + _flex_s(request.options, settings),
     )
+
+
+def _flex_s(options: StepwellOptions, settings: Settings) -> float:
+    """It waits longer than others would, unless the client says for how long."""
+    own = options.deadline_ms
+    return settings.flex_deadline_s if own is None else min(settings.flex_deadline_s, own / 1_000)
 
 
 def plain_call(

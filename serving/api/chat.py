@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.api.answers import answers
-from serving.api.calls import call_for
+from serving.api.calls import FLEX, call_for
 from serving.api.desk import Desk, json_response
 from serving.api.exchange import Exchange
 from serving.api.figures import trace_wire
@@ -28,6 +28,7 @@ def chat_endpoint(desk: Desk) -> Endpoint:
         body = await desk.admit(request, exchange)
         asked = parse_as(ChatRequest, body)
         exchange.stream, exchange.explain = bool(asked.stream), asked.options.explain
+        desk.seat(exchange, asked.service_tier)
         checked, call = call_for(asked, exchange, desk.settings)
         exchange.traces = (call.trace,)
         log = PromptLog(desk.settings.log, exchange.request_id)
@@ -57,6 +58,7 @@ def _events(asked: ChatRequest, call: Call, exchange: Exchange) -> ChatEvents:
         lambda chunk: call.trace.tier or chunk.model,
         top_logprobs=(asked.top_logprobs or 0) if asked.logprobs else None,
         usage=wants_usage(asked),
+        service_tier=FLEX if asked.service_tier == FLEX else None,
     )
 
 
@@ -70,6 +72,8 @@ def chat_body(completion: Completion, asked: ChatRequest, exchange: Exchange) ->
         top_logprobs=(asked.top_logprobs or 0) if asked.logprobs else None,
         stepwell=figures.wire(),
     )
+    if asked.service_tier == FLEX:
+        body["service_tier"] = FLEX
     if exchange.explain:
         body["stepwell"] = trace_wire(exchange.request_id, exchange.traces)
     return body

@@ -28,6 +28,7 @@ def completions_endpoint(desk: Desk) -> Endpoint:
         check_choices("prompt", len(asked.prompts) * asked.choices_asked, desk.settings.limits)
         chats = [parse_as(ChatRequest, body) for body in asked.as_chats()]
         exchange.stream, exchange.explain = bool(chats[0].stream), chats[0].options.explain
+        desk.seat(exchange, chats[0].service_tier)
         jobs = [call_for(chat, exchange, desk.settings) for chat in chats]
         exchange.traces = tuple(call.trace for _, call in jobs)
         log = PromptLog(desk.settings.log, exchange.request_id)

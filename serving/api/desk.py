@@ -7,13 +7,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.api.auth import Caller, Keyring
+from serving.api.calls import FLEX
 from serving.api.doors import Doors
 from serving.api.errors import client_error, error_body, error_headers
 from serving.api.exchange import Exchange
 from serving.api.limits import check_counts, read_json
 from serving.api.rate_limits import RateLimits
 from serving.api.service import Service
-from serving.api.slots import Slots
+from serving.api.slots import Slots, Waiting
 from serving.errors import RateLimited
 from serving.settings.keys import Scope
 from serving.settings.root import Settings
@@ -25,13 +26,15 @@ class Desk:
     service: Service
     keyring: Keyring
     slots: Slots
+    waiting: Waiting
     rate_limits: RateLimits = field(default_factory=RateLimits)
     doors: Doors = field(default_factory=Doors)
 
     @classmethod
     def of(cls, service: Service) -> "Desk":
         settings = service.settings
-        return cls(service, Keyring(settings), Slots(settings.limits.max_concurrent))
+        most = settings.limits.max_concurrent
+        return cls(service, Keyring(settings), Slots(most), Waiting(most // 2))
 
     @property
     def settings(self) -> Settings:
@@ -49,6 +52,13 @@ class Desk:
         exchange.model = model if isinstance(model, str) else None
         check_counts(body, self.settings.limits)
         return body
+
+    def seat(self, exchange: Exchange, service_tier: str | None) -> None:
+        """A request that can wait needs a place among those that do; `RateLimited` where there is
+        none.
+        """
+        if service_tier == FLEX:
+            exchange.slot.enter_context(self.waiting.taken())
 
     def let_in(self, request: Request, exchange: Exchange, *scopes: Scope) -> Caller:
         """As `admit`, the body not read yet."""

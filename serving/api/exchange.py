@@ -23,12 +23,13 @@ ENDPOINTS = frozenset(
         "/v1/models",
         "/v1/files",
         "/v1/batches",
+        "/v1/responses",
         "/health",
         "/ready",
         "/metrics",
     }
 )
-NUMBERED = ("/v1/models", "/v1/files", "/v1/batches")
+NUMBERED = ("/v1/models", "/v1/files", "/v1/batches", "/v1/responses")
 """Endpoints with others below them, by an id."""
 
 

@@ -92,6 +92,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "kind": attempt.kind,
         "tier": attempt.tier,
         "model": attempt.model,
+        "service": attempt.service,
         "outcome": attempt.outcome,
         "reason": attempt.reason,
         "error": attempt.error,

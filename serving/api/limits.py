@@ -61,19 +61,20 @@ def check_counts(body: Mapping[str, Any], limits: LimitSettings) -> None:
     for name, most in (("messages", limits.max_messages), ("tools", limits.max_tools)):
         items = body.get(name)
         if isinstance(items, list) and len(items) > most:
-            raise _too_many(name, len(items), most)
+            raise above_limit(name, len(items), most)
     choices = body.get("n")
     if isinstance(choices, int) and choices > limits.max_choices:
-        raise _too_many("n", choices, limits.max_choices)
+        raise above_limit("n", choices, limits.max_choices)
 
 
 def check_choices(param: str, choices: int, limits: LimitSettings) -> None:
     """`choices` answers are asked for in all, `param` being what multiplies them."""
     if choices > limits.max_choices:
-        raise _too_many(param, choices, limits.max_choices)
+        raise above_limit(param, choices, limits.max_choices)
 
 
-def _too_many(param: str, got: int, most: int) -> InvalidRequest:
+def above_limit(param: str, got: int, most: int) -> InvalidRequest:
+    """The error of a list, or a number, that is too large."""
     return InvalidRequest(
         f"Invalid value for '{param}': at most {most} are allowed, got {got}.",
         param=param,

@@ -4,8 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from serving.backend import Backend, Embedder, Tokenizer
+from serving.batch.enqueue import Background
 from serving.batch.service import Work
 from serving.settings.root import Settings
+from serving.storage.responses import ResponseStore
 from serving.telemetry.metrics import Metrics
 from serving.wire.models import ModelCard
 
@@ -17,8 +19,9 @@ async def nothing() -> None:
 @dataclass(frozen=True, slots=True)
 class Service:
     """`embedders` and `tokenizers` by the names of their settings; a tier that can't tokenize is
-    not there. Without `work` there are no files and batches. `ready` says of each part "ok" or what
-    is wrong with it. `startup` and `shutdown` run once, in the loop that serves; `shutdown` begins
+    not there. Without `work` there are no files and batches, without `responses` no responses, and
+    none in the background without `background`. `ready` says of each part "ok" or what is wrong
+    with it. `startup` and `shutdown` run once, in the loop that serves; `shutdown` begins
     when the last request has left.
     """
 
@@ -32,3 +35,5 @@ class Service:
     embedders: Mapping[str, Embedder] = field(default_factory=dict)
     tokenizers: Mapping[str, Tokenizer] = field(default_factory=dict)
     work: Work | None = None
+    responses: ResponseStore | None = None
+    background: Background | None = None

@@ -8,6 +8,7 @@ from serving.api.auth import Caller
 from serving.errors import Overloaded, RateLimited
 
 RETRY_AFTER_S = 1.0
+FLEX_RETRY_S = 30.0
 
 
 class Slots:
@@ -44,3 +45,22 @@ class Slots:
                 self._by_key[key] -= 1
                 if not self._by_key[key]:
                     del self._by_key[key]
+
+
+class Waiting:
+    """How many requests that can wait do so at once: their slots must not be all there are."""
+
+    def __init__(self, most: int) -> None:
+        self._most = max(1, most)
+        self._taken = 0
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        if self._taken >= self._most:
+            message = f"{self._most} requests wait for idle capacity, as many as may."
+            raise RateLimited(message, code="resource_unavailable", retry_after=FLEX_RETRY_S)
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1

@@ -99,14 +99,22 @@ class EventStream(Response):
         await send(start)
         try:
             await self._flow(pieces, box, send)
-            closing = self._closing()
+            closing = await self._ending()
         except ClientGone:
             raise
         except Exception as error:
-            told = client_error(error, self._exchange)
-            self._exchange.error = told.code or told.type
-            closing = event(error_event(told, self._exchange))
+            closing = await self._broken(error)
         await send({"type": "http.response.body", "body": closing, "more_body": False})
+
+    async def _ending(self) -> bytes:
+        """What is sent last."""
+        return self._closing()
+
+    async def _broken(self, error: Exception) -> bytes:
+        """What is sent last where the answer failed after the response had begun."""
+        told = client_error(error, self._exchange)
+        self._exchange.error = told.code or told.type
+        return event(error_event(told, self._exchange))
 
     async def _opening(self, box: Mailbox[Piece]) -> list[Piece]:
         """What came by the first piece that says something, or within `hold_s`. A piece that only

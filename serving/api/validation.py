@@ -79,4 +79,6 @@ def _code(error: ErrorDetails) -> str:
         return "missing_required_parameter"
     if kind == "extra_forbidden":
         return "unknown_parameter"
+    if kind == "unsupported_parameter":
+        return kind
     return "invalid_type" if kind.endswith("_type") else "invalid_value"

@@ -1,6 +1,7 @@
 """The whole configuration: one frozen tree, checked as a whole."""
 
 import ipaddress
+from collections import Counter
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -10,6 +11,7 @@ from serving.settings.batch import BatchSettings
 from serving.settings.conversations import ConversationSettings
 from serving.settings.embedders import check_embedder, check_tier
 from serving.settings.keys import KeySettings
+from serving.settings.responses import ResponseSettings
 from serving.settings.semantic import SemanticSettings
 from serving.settings.tasks import SpotCheckBudget, TaskSettings
 from serving.settings.tiers import TierSettings
@@ -125,9 +127,11 @@ class Settings(Frozen):
     cache: CacheSettings = CacheSettings()
     conversations: ConversationSettings = ConversationSettings()
     batch: BatchSettings = BatchSettings()
+    responses: ResponseSettings = ResponseSettings()
     log: LogSettings = LogSettings()
     rates: str | None = Field(default=None, description="a rate card YAML beside the built-in one")
     request_deadline_s: Seconds = 120.0
+    flex_deadline_s: Seconds = Field(default=900.0, description="of requests that can wait")
     tiers: tuple[TierSettings, ...] = Field(min_length=1, max_length=32)
     embedders: tuple[TierSettings, ...] = Field(default=(), max_length=32)
     baseline: Name | None = None
@@ -211,6 +215,6 @@ class Settings(Frozen):
 
 
 def _unique(where: str, names: list[str]) -> None:
-    twice = sorted({n for n in names if names.count(n) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise ValueError(f"{where}: {', '.join(twice)} stands twice")

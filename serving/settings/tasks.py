@@ -65,6 +65,7 @@ class TaskSettings(Frozen):
     cache: TaskCache = TaskCache()
     spot_check: SpotCheckSettings = SpotCheckSettings()
     max_tokens: int | None = Field(default=None, ge=1)
+    flex: Literal["wait", "climb"] = "wait"
 
     @model_validator(mode="after")
     def _critical(self) -> "TaskSettings":

@@ -144,7 +144,8 @@ class Database:
 
 
 def _engine(url: URL) -> AsyncEngine:
-    options: dict[str, Any] = {"json_serializer": dumps}
+    # What is written may be what clients said, and has no place in an error's text.
+    options: dict[str, Any] = {"json_serializer": dumps, "hide_parameters": True}
     if url.get_backend_name() == "postgresql":
         timeouts = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S}
         options |= {"connect_args": timeouts, "pool_pre_ping": True}

@@ -130,10 +130,9 @@ CacheTag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$
 
 
 class StepwellOptions(BaseModel):
-    """Stepwell's own knobs of one request; unknown ones are an error. `tier` asks for one tier by
-    name (as `model` does), `max_tier` bounds the climb, `validators` come on top of the task's.
-    `cache_tags` and `document_version` say what a cached answer rests on, so that it can be
-    invalidated by it.
+    """Stepwell's own knobs of one request; unknown ones are an error. `max_tier` bounds the climb,
+    `validators` come on top of the task's. `cache_tags` and `document_version` say what a cached
+    answer rests on, so that it can be invalidated by it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -35,7 +35,7 @@ class ChatEvents:
     """`chat.completion.chunk` events of one stream. `answer_id` and `model` are what the client
     shall see; `model` is asked once, for the first piece. `top_logprobs` is None where the client
     asked for no logprobs. With `usage` a last event has `choices: []` and the usage; the others
-    have `usage: null` then.
+    have `usage: null` then. `service_tier` is None where the client need not be told.
     """
 
     def __init__(
@@ -45,9 +45,11 @@ class ChatEvents:
         *,
         top_logprobs: int | None = None,
         usage: bool = False,
+        service_tier: str | None = None,
     ) -> None:
         self._id = answer_id
         self._model = model
+        self._service_tier = service_tier
         self._top_logprobs = top_logprobs
         self._usage = usage
         self._tail = b',"usage":null}\n\n' if usage else b"}\n\n"
@@ -83,6 +85,8 @@ class ChatEvents:
             "created": chunk.created,
             "model": self._model(chunk),
         }
+        if self._service_tier is not None:
+            head["service_tier"] = self._service_tier
         self._head = b"data: " + dumps(head)[:-1] + b',"choices":'
 
     def _plain_head(self, index: int) -> bytes:

@@ -14,7 +14,7 @@ from serving.engines.guard.breaker import Breaker, BreakerState
 from serving.engines.guard.limit import Limit
 from serving.engines.guard.pace import Pace
 from serving.engines.guard.reading import Ending, Reading, read
-from serving.engines.guard.slots import QueueFull, Slots, WaitedTooLong
+from serving.engines.guard.slots import QueueFull, Slots, WaitedTooLong, idle_patience
 from serving.engines.guard.turns import NothingLeft, Turns
 from serving.errors import (
     TierCircuitOpen,
@@ -44,6 +44,7 @@ _log = structlog.get_logger(__name__)
 class GuardState:
     """A tier at this moment, in this process. `pause_s` is left of a pause that it asked for,
     `wait_s` until the next call may leave by what its provider says is left of the rate limits.
+    `idle_queued`: calls that can wait, and do.
     """
 
     tier: str
@@ -53,6 +54,7 @@ class GuardState:
     breaker: BreakerState | Literal["off"]
     pause_s: float
     wait_s: float = 0.0
+    idle_queued: int = 0
 
 
 class Admission:
@@ -101,6 +103,7 @@ class Admission:
             breaker="off" if self._breaker is None else self._breaker.state,
             pause_s=max(0.0, self._paused_until - self._clock()),
             wait_s=self._pace.wait().seconds,
+            idle_queued=self._slots.idle_queued,
         )
 
     async def admit(self, call: Call) -> "Passage":
@@ -114,6 +117,8 @@ class Admission:
         except BaseException:
             self._slots.release(slot)
             raise
+        if time.monotonic() - arrived > self._tier.limits.queue_timeout_s:
+            call.trace.outwaited.add(self._tier.name)
         trial = self._breaker is not None and self._breaker.enter()
         return Passage(self._left, call, slot, self._clock(), self._limit.cuts, trial=trial)
 
@@ -132,6 +137,8 @@ class Admission:
 
     async def _slot(self, call: Call) -> object:
         try:
+            if call.urgency == "offline":
+                return await self._slots.acquire_idle(idle_patience(call.remaining, self._mean_s))
             wait = min(self._tier.limits.queue_timeout_s, call.remaining)
             return await self._slots.acquire(wait)
         except QueueFull:
@@ -145,6 +152,8 @@ class Admission:
         """Waits until the provider's limits have room for the call."""
         try:
             patience = min(self._tier.limits.queue_timeout_s - waited_s, call.remaining)
+            if call.urgency == "offline":
+                patience = idle_patience(call.remaining, self._mean_s)
             await self._turns.take(max(0.0, patience))
         except NothingLeft as left:
             unit = left.wait.unit.replace("_", " ")
