@@ -4,12 +4,10 @@ import time
 from collections.abc import Sequence
 
 from cache.embedder.base import Encoded, TextEmbedder, Vectors
-from serving.backend import Call, Embedder, new_id
+from serving.backend import OWN_TENANT, Call, Embedder, new_id
 from serving.errors import InvalidRequest, TierProtocolError
 from serving.wire.completion import Usage
 from serving.wire.embeddings import EmbeddingRequest, Embeddings
-
-OWN_TENANT = "stepwell"
 
 MAX_BATCH = 256
 MAX_CHARS = 8_192

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from cache.semantic.rate import rate
 from deploy.cli.console import columns, say
+from deploy.cli.report_savings import parts_wire, savings, unattributed_note, usd
 from serving.costs.report import Breakdown, Line, Report, Unsettled
 from serving.settings.root import Settings
 from serving.storage.semantic import Tally
@@ -37,6 +38,7 @@ def show(console: Console, settings: Settings, report: Report) -> None:
         return
     for breakdown in report.breakdowns:
         console.print(_breakdown(breakdown, report.total))
+    console.print(savings(report.total))
     if report.lost:
         console.print(_lost(report))
     if report.capacity:
@@ -54,7 +56,7 @@ def notes(settings: Settings, report: Report) -> Iterator[str]:
         share = f"{total.simulated:,} of {_many(total.rows, 'row')}"
         yield f"Simulated: {share}, whose answers a mock gave."
     if settings.mode == "observe":
-        yield "Observe mode: the baseline answers everything, so there is nothing to save yet."
+        yield "Observe mode: the baseline answers everything; only prompt caching can save."
     yield from _uncertain(total)
     if unsettled.calls:
         yield _unsettled(unsettled)
@@ -62,12 +64,14 @@ def notes(settings: Settings, report: Report) -> Iterator[str]:
         checks = _many(total.spot_checks, "spot check")
         tried = f" and {_many(total.cache_checks, 'attempt')} to check cache hits"
         hits = tried if total.cache_checks else ""
-        yield f"Spend includes ${_usd(total.checking_usd)} for {checks}{hits}."
+        yield f"Spend includes ${usd(total.checking_usd)} for {checks}{hits}."
     if total.semantic_hits:
         yield semantic_note(total.semantic_hits, report.checked_hits)
     if total.embeddings:
         calls = _many(total.embeddings, "call")
         yield f"Embeddings: {calls}, in all figures; their baseline is what they cost."
+    if (note := unattributed_note(total.parts)) is not None:
+        yield note
     if report.capacity:
         yield "Spend counts a GPU's busy share only; capacity is what its owner pays, idle too."
     for where in uncalibrated(settings):
@@ -120,7 +124,7 @@ def wire(settings: Settings, report: Report) -> dict[str, Any]:
 
 def _line_wire(line: Line) -> dict[str, Any]:
     derived = {"savings_usd": line.savings_usd, "simulated_share": line.simulated_share}
-    return asdict(line) | derived
+    return asdict(line) | derived | {"parts": parts_wire(line)}
 
 
 def _plain(value: Any) -> Any:
@@ -161,10 +165,10 @@ def _cells(line: Line) -> list[str]:
     more = "+" if line.unpriced else ""
     return [
         *(f"{n:,}" for n in counts),
-        _usd(line.spend_usd) + more,
-        _usd(line.baseline_usd) + ("+" if line.unpriced_baseline else ""),
+        usd(line.spend_usd) + more,
+        usd(line.baseline_usd) + ("+" if line.unpriced_baseline else ""),
         "unknown" if line.savings_usd is None else _saved(line.savings_usd, line.baseline_usd),
-        _usd(line.recoverable_usd),
+        usd(line.recoverable_usd),
         _simulated(line),
     ]
 
@@ -181,7 +185,7 @@ def _lost(report: Report) -> Table:
     table.add_column("spend", justify="right")
     for lost in report.lost:
         reason = _printable(lost.reason)[:80]
-        spend = _usd(lost.cost_usd) + ("+" if lost.unpriced else "")
+        spend = usd(lost.cost_usd) + ("+" if lost.unpriced else "")
         table.add_row(_printable(lost.tier), lost.outcome, reason, f"{lost.attempts:,}", spend)
     return table
 
@@ -197,8 +201,8 @@ def _capacity(report: Report) -> Table:
             _printable(tier.tier),
             f"{tier.gpus}",
             f"{tier.hours:,.2f}",
-            _usd(tier.capacity_usd),
-            _usd(tier.marginal_usd),
+            usd(tier.capacity_usd),
+            usd(tier.marginal_usd),
             "-" if used is None else f"{used:.1%}",
             "all" if tier.simulated else "",
         )
@@ -209,16 +213,9 @@ def _many(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _usd(usd: Decimal) -> str:
-    """Cents for large sums, more digits for small ones, so that a cheap call is no zero."""
-    if abs(usd) >= 100:
-        return f"{usd:,.2f}"
-    return f"{usd:.4f}" if abs(usd) >= 1 or not usd else f"{usd:.6f}"
-
-
 def _saved(savings: Decimal, baseline: Decimal) -> str:
     share = f" ({savings / baseline:.0%})" if baseline else ""
-    return f"{_usd(savings)}{share}"
+    return f"{usd(savings)}{share}"
 
 
 def _time(when: datetime | None) -> str:
@@ -235,7 +232,7 @@ def _unsettled(found: Unsettled) -> str:
     calls = f"{_many(found.calls, 'hosted call')}, the oldest from {_time(found.oldest)}"
     return (
         f"Not settled (under way, or cut off by a crash): {calls};"
-        f" up to ${_usd(found.at_most_usd)}{more} more than the spend."
+        f" up to ${usd(found.at_most_usd)}{more} more than the spend."
     )
 
 

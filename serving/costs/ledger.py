@@ -19,6 +19,7 @@ from decimal import Decimal
 import structlog
 
 from serving.backend import Attempt, Call, Kind, new_id
+from serving.costs.bill import FREE, bill_nothing
 from serving.costs.price import Price
 from serving.costs.rows import INTENT, attempt_row
 from serving.errors import Overloaded, TierUnavailable
@@ -118,27 +119,38 @@ class Ledger:
         model: str,
         simulated: bool,
         settled: bool = True,
+        key: str | None = None,
     ) -> Attempt:
         """A new attempt, already in the call's trace. `judge` on it records it; with
         `settled=False` its figures are still to come, and it is recorded after `settle`, too. A
-        cache hit costs nothing. `Overloaded` where rows pile up because nobody called `admit`.
+        cache hit costs nothing. What is recorded again under the same `key`, maybe by another
+        process, replaces its row. `Overloaded` where rows pile up because nobody called `admit`.
         """
         if len(self._writer) >= self._hard_limit:
             raise _overloaded()
         attempt = Attempt(
-            id=f"att_{new_id()}",
+            id=f"att_{key or new_id()}",
             kind=kind,
             tier=tier,
             model=model,
             started_at=time.time(),
             simulated=simulated,
-            cost_usd=Decimal(0) if kind == "cache_hit" else None,
+            service=call.service,
         )
+        if kind == "cache_hit":
+            bill_nothing(attempt)
         entry = _Entry(attempt, call, settled, self._record)
         attempt.sink = entry
         self._entries[attempt.id] = entry
         call.trace.attempts.append(attempt)
         return attempt
+
+    def revise(self, attempt: Attempt, call: Call) -> None:
+        """An attempt of an earlier process, or one that was recorded long ago, gets another last
+        word: its row is replaced once it is judged, and no observer hears of it again.
+        """
+        entry = _Entry(attempt, call, settled=True, record=self._replace)
+        attempt.outcome, attempt.reason, attempt.sink = "open", "", entry
 
     def settle(self, attempt: Attempt) -> None:
         """Says that the attempt's figures are complete. It may be judged before or after."""
@@ -169,7 +181,7 @@ class Ledger:
             return
         entry.recorded = True
         self._entries.pop(attempt.id, None)
-        attempt.baseline_cost_usd = self._baseline_cost(attempt)
+        attempt.baseline_cost_usd = self._baseline_cost(attempt, entry.call)
         self._put(entry)
         for observe in self._observers:
             try:
@@ -177,16 +189,22 @@ class Ledger:
             except Exception:
                 _log.exception("ledger_observer_failed", attempt=attempt.id)
 
+    def _replace(self, entry: _Entry) -> None:
+        attempt = entry.attempt
+        attempt.baseline_cost_usd = self._baseline_cost(attempt, entry.call)
+        self._put(entry)
+
     def _put(self, entry: _Entry) -> None:
         self._writer.put(attempt_row(entry.attempt, entry.call))
 
-    def _baseline_cost(self, attempt: Attempt) -> Decimal | None:
+    def _baseline_cost(self, attempt: Attempt, call: Call) -> Decimal | None:
         if attempt.outcome not in {"accepted", "best_effort"} or attempt.kind in CHECKS:
             return None
-        if attempt.kind == "embedding":  # without Stepwell it would cost the same
-            return attempt.cost_usd
+        if attempt.kind == "embedding":
+            # Without Stepwell a client's would cost the same, and the cache's own would not be.
+            return FREE if call.of_stepwell else attempt.cost_usd
         if attempt.kind == "attempt" and attempt.tier == self._baseline_tier:
-            return attempt.cost_usd
+            return attempt.list_cost_usd
         if self._baseline is None:
             return None
         # Without Stepwell nobody would have planned prompt caching, so all input is plain.

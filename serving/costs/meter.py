@@ -4,11 +4,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from decimal import Decimal
 from types import TracebackType
 from typing import Self
 
 from serving.backend import Attempt
+from serving.costs.bill import bill, bill_nothing
 from serving.costs.ledger import Ledger
 from serving.costs.price import Price
 from serving.errors import (
@@ -39,13 +39,16 @@ class Meter:
         *,
         price: Price | None,
         ledger: Ledger,
+        above: Callable[[], Price | None] = lambda: None,
     ) -> None:
         """`bound`: the most that the call can have used, given what has arrived of an answer that
-        broke off; given None, whatever may have been generated unseen.
+        broke off; given None, whatever may have been generated unseen. `above`, asked once the
+        answer is there: the price of the tier where it would have come from without waiting.
         """
         self.attempt = attempt
         self._bound = bound
         self._price = price
+        self._above = above
         self._ledger = ledger
         self._started = time.perf_counter()
         self._left = False
@@ -122,7 +125,7 @@ class Meter:
     def _break_off(self, error: BaseException | None) -> None:
         text = None if self._pieces is None else "".join(self._pieces)
         if not self._left or (isinstance(error, UNBILLED) and not self._began):
-            self.attempt.usage, self.attempt.cost_usd = Usage(), Decimal(0)
+            bill_nothing(self.attempt)
         else:
             self._bill(self._bound(text), at_most=True)
         self._finish()
@@ -148,12 +151,7 @@ class Meter:
             loop.call_soon(self.attempt.judge, "cancelled", "cancelled")
 
     def _bill(self, usage: Usage, *, at_most: bool) -> None:
-        self.attempt.usage = usage
-        if self._price is None:
-            self.attempt.cost_usd = None
-        else:
-            cost = self._price.upper_bound if at_most else self._price.cost
-            self.attempt.cost_usd = cost(usage)
+        bill(self.attempt, self._price, usage, at_most=at_most, above=self._above())
 
     def _elapsed_ms(self) -> float:
         return round((time.perf_counter() - self._started) * 1_000, 3)

@@ -13,6 +13,9 @@ from serving.settings.tiers import TierSettings
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Chunk, Completion, Usage
 
+CASCADE = "auto"
+"""The model of a request that may climb."""
+
 
 def _no_thinking(_request: ChatRequest) -> int:
     return 0
@@ -36,15 +39,18 @@ class Metered:
         price: Price | None,
         ledger: Ledger,
         thinking_room: Callable[[ChatRequest], int] = _no_thinking,
+        above: Price | None = None,
     ) -> None:
         """`thinking_room`: tokens that the tier may spend on thoughts beyond its output limit; they
-        count in the upper bounds of calls whose usage never came.
+        count in the upper bounds of calls whose usage never came. `above` is the price of the next
+        tier, None where there is none or its price is unknown.
         """
         self._inner = inner
         self._tier = tier
         self._price = price
         self._ledger = ledger
         self._thinking_room = thinking_room
+        self._next_price = above
 
     async def complete(self, request: ChatRequest, call: Call) -> Completion:
         with await self._open(request, call) as meter:
@@ -90,7 +96,14 @@ class Metered:
             ),
             price=self._price,
             ledger=self._ledger,
+            above=lambda: self._above(request, call),
         )
+
+    def _above(self, request: ChatRequest, call: Call) -> Price | None:
+        """Of the tier that a live request would have climbed to instead of waiting for this one."""
+        waited = call.service == "flex" and self._tier.name in call.trace.outwaited
+        could_climb = request.model == CASCADE and call.max_tier != self._tier.name
+        return self._next_price if waited and could_climb else None
 
     async def _leave(self, meter: Meter, call: Call) -> None:
         if self._tier.hosted:

@@ -71,21 +71,23 @@ class Price:
 
         `ValueError` for a batch where no batch price is known.
         """
-        cost = self.rates_for(usage.prompt_tokens).cost(usage)
-        if batch:
-            if self.batch_factor is None:
-                raise ValueError(f"no batch price is known ({self.source})")
-            cost *= self.batch_factor
-        return to_pico(cost)
+        return to_pico(self._served(self.rates_for(usage.prompt_tokens).cost(usage), batch=batch))
 
-    def upper_bound(self, usage: Usage) -> Decimal:
+    def upper_bound(self, usage: Usage, *, batch: bool = False) -> Decimal:
         """The most that an attempt with these prompt and completion tokens can cost, however its
-        prompt is split into cached, written and plain tokens.
+        prompt is split into cached, written and plain tokens. `batch` as for `cost`.
         """
         rates = self.rates_for(usage.prompt_tokens)
         dearest = max(rates.input, rates.cache_read, rates.cache_write, rates.cache_write_1h)
         prompt, completion = max(0, usage.prompt_tokens), max(0, usage.completion_tokens)
-        return to_pico(dearest * prompt + rates.output * completion)
+        return to_pico(self._served(dearest * prompt + rates.output * completion, batch=batch))
+
+    def _served(self, live: Decimal, *, batch: bool) -> Decimal:
+        if not batch:
+            return live
+        if self.batch_factor is None:
+            raise ValueError(f"no batch price is known ({self.source})")
+        return live * self.batch_factor
 
     def scaled(self, factor: Decimal) -> "Price":
         """All rates times `factor`."""

@@ -8,6 +8,7 @@ Terms, all in USD:
   tokens, its prices, no cache and no escalation. An embedding's is what it cost. Requests without
   an answer have no baseline, so savings are understated where clients went away.
 - *savings*: baseline less spend. Unknown, not zero, where a row in the group has no known price.
+- *parts*: what each lever had of baseline less spend, as `attribution` derives them.
 - *recoverable*: spend on attempts and embeddings whose answer no client got: escalated, failed or
   cancelled. It is what a perfect choice of start tiers, gates and deadlines would have saved, an
   upper bound. Checks (money spent to know the quality) and best-effort answers are not in it.
@@ -24,6 +25,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serving.costs import report_sql as sql
+from serving.costs.attribution import Parts
+from serving.costs.attribution_sql import PREFIX, parts_of
 from serving.costs.rate_card import capacity_cost
 from serving.costs.report_sql import GroupBy, Scope
 from serving.settings.tiers import GpuPrice, TierSettings
@@ -41,6 +44,7 @@ class Line:
     `semantic_hits` are some of the cache hits, and `cache_checks` checks of those. Outcome counts
     are of attempts and embeddings; tokens of what was generated (cache hits replay theirs).
     `unpriced` and `unpriced_baseline` count rows whose money is unknown and missing from the sums.
+    `parts` add up to baseline less spend, whether or not all of it is known.
     """
 
     name: str | None
@@ -70,6 +74,7 @@ class Line:
     checking_usd: Decimal
     simulated: int
     estimated: int
+    parts: Parts = field(default_factory=Parts)
 
     @property
     def savings_usd(self) -> Decimal | None:
@@ -207,9 +212,9 @@ def _line(row: Mapping[Any, Any], name: str | None) -> Line:
     for column, value in row.items():
         if column in money:
             values[money[column]] = value if value is not None else Decimal(0)
-        elif column not in {"name", "groups"}:
+        elif column not in {"name", "groups"} and not column.startswith(PREFIX):
             values[column] = int(value or 0)
-    return Line(name=name, **values)
+    return Line(name=name, parts=parts_of(row), **values)
 
 
 async def _lost(connection: AsyncConnection, scope: Scope) -> tuple[Lost, ...]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, func, select, type_coerce
 
+from serving.costs.attribution_sql import parts_columns
 from serving.costs.rows import INTENT
 from serving.storage.schema import attempts
 from serving.storage.types import DAY_MICROS
@@ -128,6 +129,7 @@ def _sums() -> list[ColumnElement[Any]]:
         _sum(_check, _a.cost).label("checking"),
         _count(_a.simulated.is_(True)).label("simulated"),
         _count(_a.usage_estimated.is_(True)).label("estimated"),
+        *parts_columns(),
     ]
 
 

@@ -34,6 +34,7 @@ attempts = Table(
     Column("tier", String(128), nullable=False),
     Column("model", String(256), nullable=False),
     Column("simulated", Boolean, nullable=False),
+    Column("service", String(8), nullable=False, server_default="live"),  # live, batch or flex
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("completion_tokens", BigInteger, nullable=False),
     Column("cached_tokens", BigInteger, nullable=False),
@@ -42,6 +43,9 @@ attempts = Table(
     Column("reasoning_tokens", BigInteger, nullable=False),
     Column("usage_estimated", Boolean, nullable=False),
     Column("cost", Money),  # null: the price is unknown
+    Column("list_cost", Money),  # of the same tokens live, all input at the plain rate
+    Column("live_cost", Money),  # of the same tokens live, cached input at its rates
+    Column("above_cost", Money),  # of the same tokens at the tier above, had it not waited
     Column("baseline_cost", Money),
     Column("latency_ms", Float),
     Column("ttft_ms", Float),

@@ -7,20 +7,19 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics import MetricWrapperBase
 
 from serving.backend import Attempt, Call, Trace
 from serving.errors import StepwellError
+from serving.telemetry.family import counter_of, histogram_of
+from serving.telemetry.money import MoneyMetrics
 from serving.telemetry.processes import Processes
 from serving.telemetry.prompt_cache import PromptCacheMetrics
 from serving.telemetry.semantic import SemanticMetrics
 
 MAX_TENANTS = 100
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
 class Metrics:
@@ -108,43 +107,12 @@ class Metrics:
             self._processes.close()
 
 
-M = TypeVar("M", bound=MetricWrapperBase)
-
-
-class _Family(Generic[M]):
-    """A metric whose labelled children are remembered: finding one takes longer than counting. The
-    labels are bounded, so are they.
-    """
-
-    def __init__(self, metric: M) -> None:
-        self._metric = metric
-        self._children: dict[tuple[str, ...], M] = {}
-
-    def labels(self, *values: str) -> M:
-        child = self._children.get(values)
-        if child is None:
-            child = self._children[values] = self._metric.labels(*values)
-        return child
-
-
-def _counter(
-    registry: CollectorRegistry, name: str, about: str, labels: Sequence[str]
-) -> _Family[Counter]:
-    return _Family(Counter(name, about, labels, registry=registry))
-
-
-def _histogram(
-    registry: CollectorRegistry, name: str, about: str, labels: Sequence[str]
-) -> _Family[Histogram]:
-    return _Family(Histogram(name, about, labels, buckets=SECONDS, registry=registry))
-
-
 class _RequestMetrics:
     """What a client sees."""
 
     def __init__(self, registry: CollectorRegistry, errors: frozenset[str]) -> None:
-        counter = partial(_counter, registry)
-        histogram = partial(_histogram, registry)
+        counter = partial(counter_of, registry)
+        histogram = partial(histogram_of, registry)
         self._errors = errors | {"client_gone"}
         self.answered = counter(
             "stepwell_requests",
@@ -190,8 +158,8 @@ class _AttemptMetrics:
     def __init__(
         self, registry: CollectorRegistry, errors: frozenset[str], tenants: Collection[str]
     ) -> None:
-        counter = partial(_counter, registry)
-        histogram = partial(_histogram, registry)
+        counter = partial(counter_of, registry)
+        histogram = partial(histogram_of, registry)
         self._tenants = frozenset(islice(dict.fromkeys(tenants), MAX_TENANTS))
         self._errors = errors
         self._judged = counter(
@@ -220,7 +188,7 @@ class _AttemptMetrics:
             "Tokens by direction; input holds cached and cache-written ones too.",
             ["tier", "direction", "simulated"],
         )
-        self._money = _MoneyMetrics(registry)
+        self._money = MoneyMetrics(registry)
 
     def observe(self, attempt: Attempt, tenant: str) -> None:
         tier, simulated = attempt.tier, str(attempt.simulated).lower()
@@ -249,43 +217,6 @@ class _AttemptMetrics:
         ):
             if tokens:
                 self._tokens.labels(attempt.tier, direction, simulated).inc(tokens)
-
-
-class _MoneyMetrics:
-    """USD as floats, for graphs; the ledger has the exact sums."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        counter = partial(_counter, registry)
-        self._cost = counter(
-            "stepwell_cost_usd",
-            "Marginal cost of attempts with a known price, in USD.",
-            ["tier", "simulated"],
-        )
-        self._tenant_cost = counter(
-            "stepwell_tenant_cost_usd", "The same cost by tenant.", ["tenant", "simulated"]
-        )
-        self._unpriced = counter(
-            "stepwell_unpriced_attempts",
-            "Attempts whose cost is unknown, and in no other figure.",
-            ["tier"],
-        )
-        self._baseline_cost = counter(
-            "stepwell_baseline_cost_usd",
-            "What the baseline tier would have cost for the same answers, in USD.",
-            ["simulated"],
-        )
-
-    def observe(self, attempt: Attempt, tenant: str, simulated: str) -> None:
-        if attempt.baseline_cost_usd is not None:
-            self._baseline_cost.labels(simulated).inc(float(attempt.baseline_cost_usd))
-        if attempt.cost_usd is None:
-            self._unpriced.labels(attempt.tier).inc()
-            return
-        cost = float(attempt.cost_usd)
-        if not cost:
-            return
-        self._cost.labels(attempt.tier, simulated).inc(cost)
-        self._tenant_cost.labels(tenant, simulated).inc(cost)
 
 
 def _codes() -> frozenset[str]:

@@ -13,7 +13,8 @@ import typer
 from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
-from deploy.cli.report import moment, report
+from deploy.cli.given import moment
+from deploy.cli.report import report
 from serving.errors import ConfigError
 from serving.storage.database import Database
 from serving.storage.schema import attempts
@@ -144,6 +145,39 @@ def test_json_has_exact_figures(bench: Bench) -> None:
     (capacity,) = figures["capacity"]
     assert Decimal(capacity["capacity_usd"]) == 36 * Decimal("2.5")
     assert capacity["simulated"] is True
+
+
+def test_what_each_lever_saved_is_shown_with_its_share(bench: Bench) -> None:
+    noted = {"list_cost": Decimal("1.5"), "live_cost": Decimal("1.25"), "cost": Decimal(1)}
+    bench.store(
+        row("a", baseline_cost=Decimal(4), service="batch", **noted),
+        row("b", kind="cache_hit", baseline_cost=Decimal(4), **dict.fromkeys(noted, Decimal(0))),
+        row("c", kind="spot_check", outcome="compared", **dict.fromkeys(noted, Decimal("0.5"))),
+    )
+    said = table(bench.run().stdout, "Savings, by lever")
+    lines = {line[:24].strip(): line[24:].split() for line in said.splitlines()}
+    assert lines["baseline"] == ["8.0000", "100.0%"]
+    assert lines["cache: same question"] == ["4.0000", "50.0%"]
+    assert lines["routing"] == ["2.5000", "31.2%"]
+    assert lines["prompt caching"] == ["0.250000", "3.1%"]
+    assert lines["batch"] == ["0.250000", "3.1%"]
+    assert lines["flex"] == ["0.0000", "0.0%"]
+    assert lines["checks and lookups"] == ["-0.500000", "-6.2%"]
+    assert lines["baseline less spend"] == ["6.5000", "81.2%"]
+    assert "not attributed" not in lines
+    total = bench.figures()["total"]
+    assert total["parts"]["routing"] == {"saved_usd": "2.5", "share": 0.3125}
+    assert total["parts"]["total"]["saved_usd"] == total["savings_usd"] == "6.5"
+    (day,) = bench.figures("--by", "day")["by"]["day"]
+    assert day["parts"] == total["parts"]
+
+
+def test_what_no_lever_has_is_said(bench: Bench) -> None:
+    bench.store(row("a", baseline_cost=Decimal(4)))
+    done = bench.run().stdout
+    assert "not attributed" in table(done, "Savings, by lever")
+    assert "$3.0000 of baseline less spend could not be attributed" in done
+    assert bench.figures()["total"]["parts"]["unattributed"]["saved_usd"] == "3"
 
 
 def test_the_window_and_the_tenant(bench: Bench) -> None:

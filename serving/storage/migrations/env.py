@@ -6,7 +6,11 @@ It opens no connection and no transaction of its own, since the caller holds the
 from alembic import context
 
 from serving.storage.migrate import VERSION_TABLE
+from serving.storage.responses import responses
+from serving.storage.webhooks import webhooks
 from serving.storage.work import metadata
+
+TABLES = (responses, webhooks)  # importing them is what makes them known
 
 
 def run() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from serving.backend import Call
 from serving.batches import BatchBackend, BatchResult, PreparedLine
+from serving.costs.bill import bill
 from serving.costs.ledger import Ledger
 from serving.costs.rate_card import RateCard, tier_price
 from serving.hosted.batches import AnthropicBatches
@@ -82,13 +83,13 @@ class Batches:
             await ledger.start()
             for name, results in found.items():
                 for result in results:
-                    await _book(ledger, self._tiers[name].settings, result)
+                    await _book(ledger, self._tiers[name].settings, result, self._card)
             await ledger.close()
         finally:
             await database.close()
 
 
-async def _book(ledger: Ledger, tier: TierSettings, result: BatchResult) -> None:
+async def _book(ledger: Ledger, tier: TierSettings, result: BatchResult, card: RateCard) -> None:
     await ledger.admit()
     number = result.custom_id.rpartition("-")[2]
     call = Call(result.custom_id, "default", time.monotonic(), feature=FEATURE, step=number)
@@ -100,8 +101,9 @@ async def _book(ledger: Ledger, tier: TierSettings, result: BatchResult) -> None
         simulated=tier.simulated,
         settled=False,
     )
-    attempt.cost_usd = result.cost_usd
+    attempt.service = "batch"
     if result.completion is not None:
-        attempt.usage = result.completion.usage
+        bill(attempt, tier_price(tier, card), result.completion.usage)
+    attempt.cost_usd = result.cost_usd
     ledger.settle(attempt)
     attempt.judge("accepted" if result.state == "succeeded" else "failed", result.state)

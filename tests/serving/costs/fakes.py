@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import RowMapping
 
 from serving.backend import Attempt, Backend, Call, ChunkStream
+from serving.costs.bill import bill
 from serving.costs.ledger import Ledger
 from serving.costs.metered import Metered
 from serving.costs.price import MTOK, Price, Rates
@@ -145,6 +146,6 @@ def opened(ledger: Ledger, asked: Call | None = None, **given: Any) -> Attempt:
     values = {"kind": "attempt", "tier": "small", "model": "m", "simulated": True, **given}
     attempt = ledger.open(asked or call(), **values)
     if attempt.kind != "cache_hit":
-        attempt.usage, attempt.cost_usd = USAGE, CHEAP.cost(USAGE)
+        bill(attempt, CHEAP, USAGE)
     attempt.latency_ms = 12.5
     return attempt

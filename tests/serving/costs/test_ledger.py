@@ -36,6 +36,7 @@ async def test_a_judged_attempt_becomes_a_row(database: Database, ledger: Ledger
         "tier": "small",
         "model": "m",
         "simulated": True,
+        "service": "live",
         "prompt_tokens": 1_000,
         "completion_tokens": 200,
         "cached_tokens": 400,
@@ -44,6 +45,9 @@ async def test_a_judged_attempt_becomes_a_row(database: Database, ledger: Ledger
         "reasoning_tokens": 0,
         "usage_estimated": False,
         "cost": Decimal("0.00164"),
+        "list_cost": Decimal("0.002"),
+        "live_cost": Decimal("0.00164"),
+        "above_cost": None,
         "baseline_cost": Decimal("0.008"),
         "latency_ms": 12.5,
         "ttft_ms": 3.25,
@@ -93,7 +97,8 @@ async def test_what_has_a_baseline(ledger: Ledger) -> None:
     assert baseline("accepted") == plain_input
     assert baseline("best_effort") == plain_input
     assert baseline("accepted", kind="cache_hit") == plain_input
-    assert baseline("accepted", tier="large") == CHEAP.cost(USAGE), "the tier's own cost"
+    own = CHEAP.cost(Usage(1_000, 200))
+    assert baseline("accepted", tier="large") == own, "the tier's own price, of plain input"
     for outcome in ("escalated", "failed", "cancelled"):
         assert baseline(outcome) is None
     assert baseline("compared", kind="spot_check") is None

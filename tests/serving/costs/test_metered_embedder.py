@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from serving.backend import Call, Embedder
+from serving.backend import OWN_TENANT, Call, Embedder
+from serving.costs.attribution import Parts, Row, attribute
 from serving.costs.ledger import Ledger
 from serving.costs.metered_embedder import MeteredEmbedder, most_used
 from serving.costs.report import compute
@@ -187,7 +188,18 @@ async def test_an_embedding_beside_a_chat_leaves_its_baseline_alone(ledger: Ledg
     await metered(Embeds(), ledger).embed(wanted(), asked)
     assert asked.trace.baseline_cost_usd == COST
     answer = ledger.open(asked, kind="attempt", tier="large", model="m", simulated=True)
-    answer.cost_usd = Decimal(2)
+    answer.cost_usd = answer.list_cost_usd = Decimal(2)
     answer.judge("accepted", "")
     assert asked.trace.baseline_cost_usd == Decimal(2)
     assert asked.trace.cost_usd == COST + Decimal(2)
+
+
+async def test_what_the_cache_embeds_for_itself_is_no_saving(ledger: Ledger) -> None:
+    own = call(tenant=OWN_TENANT)
+    await metered(Embeds(), ledger).embed(wanted(), own)
+    (attempt,) = own.trace.attempts
+    assert [attempt.cost_usd, attempt.baseline_cost_usd] == [COST, 0]
+    assert attribute(Row.of(attempt)) == Parts(checks=-COST)
+    keyed = call(tenant=OWN_TENANT, key_id="k")
+    await metered(Embeds(), ledger).embed(wanted(), keyed)
+    assert keyed.trace.baseline_cost_usd == COST, "a tenant of that name has a key"

@@ -158,3 +158,19 @@ def test_what_has_no_answer_is_no_past() -> None:
     good = Attempt("a", "attempt", "small", "m", 5.0)
     good.judge("escalated", "gate")
     assert past_attempt(good, "r") == PastAttempt("r", "small", "escalated", 5.0, Usage())
+
+
+async def test_a_batch_does_not_tell_what_is_warm(database: Database, ledger: Ledger) -> None:
+    """It read and wrote the provider's cache hours before its attempt is recorded."""
+    asked = call("req_1", tenant="t", trace=Trace(conversation="t1"))
+    made = opened(ledger, asked)
+    made.service, made.usage = "batch", Usage(1_000, 200, cache_write_tokens=900)
+    made.judge("accepted", "passed")
+    await ledger.flush()
+    expected = past_attempt(made, "req_1")
+    since = datetime.fromtimestamp(made.started_at - 1, UTC)
+    (found,) = (await known(database, "t1", since=since)).turns
+    assert expected is not None
+    assert found.usage.estimated
+    assert found.usage == expected.usage
+    assert not made.usage.estimated

@@ -14,7 +14,7 @@ TOKENS = ("prompt", "completion", "cached", "cache_write", "cache_write_1h", "re
 def attempt(key: str, **values: Any) -> dict[str, Any]:
     """A whole row of `attempts`."""
     empty = ["key_id", "feature", "task", "session", "step", "cost", "baseline_cost", "error"]
-    empty.append("conversation")
+    empty += ["conversation", "list_cost", "live_cost", "above_cost"]
     return {
         "id": key,
         "request_id": "r",
@@ -25,6 +25,7 @@ def attempt(key: str, **values: Any) -> dict[str, Any]:
         "tier": "small",
         "model": "m",
         "simulated": False,
+        "service": "live",
         **{f"{name}_tokens": 0 for name in TOKENS},
         "usage_estimated": False,
         "latency_ms": None,

@@ -121,3 +121,20 @@ def test_every_metric_is_documented() -> None:
     for family in metrics.registry.collect():
         name = family.name + ("_total" if family.type == "counter" else "")
         assert f"`{name}`" in page, name
+
+
+def test_what_each_lever_saved_or_cost() -> None:
+    metrics = Metrics()
+    given: dict[str, Any] = {"list_cost_usd": Decimal("0.5"), "live_cost_usd": Decimal("0.75")}
+    metrics.observe_attempt(attempt(**given, baseline_cost_usd=Decimal(2), service="batch"), CALL)
+
+    def parts(sign: str) -> dict[str, float | None]:
+        levers = ("routing", "prompt_caching", "batch")
+        named = {"sign": sign, "simulated": "false"}
+        return {
+            lever: value(metrics, "stepwell_savings_usd_total", lever=lever, **named)
+            for lever in levers
+        }
+
+    assert parts("saved") == {"routing": 1.5, "prompt_caching": None, "batch": 0.5}
+    assert parts("lost") == {"routing": None, "prompt_caching": 0.25, "batch": None}
