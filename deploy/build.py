@@ -2,7 +2,7 @@
 request meets them.
 
     api ─▶ classified ─▶ exact cache ─▶ semantic cache ─▶ audited ─▶ cascade
-      │                                         per tier: metered ─▶ fit ─▶ adapter ◀─┘
+      │                            per tier: parkable ─▶ metered ─▶ fit ─▶ adapter ◀─┘
       └─▶ per embedder: fit ─▶ metered ─▶ adapter
 """
 
@@ -19,7 +19,9 @@ from cache.exact import ExactCached
 from deploy.adapters import Adapter, AdapterSource, open_adapters
 from deploy.asides import AsideSource, ability_of, open_asides
 from deploy.batch import open_work
+from deploy.batch_tiers import hosted_batches
 from deploy.paths import METRICS_DIR, data_dir, database_url
+from deploy.responses import open_responses
 from deploy.semantic import MemorySource, Remembered, memory_for, open_memory, semantic_cached
 from router.audit import Audited
 from router.classified import Classified
@@ -36,14 +38,17 @@ from router.validators.configured import check_tasks
 from serving.api.models import model_cards
 from serving.api.service import Service
 from serving.backend import Backend, Embedder
+from serving.batch.traffic import Traffic
 from serving.costs.ledger import Ledger, Observer
 from serving.costs.metered import Metered
 from serving.costs.metered_embedder import MeteredEmbedder
 from serving.costs.past import past_turns
+from serving.costs.price import Price
 from serving.costs.rate_card import RateCard, tier_price
 from serving.costs.spent import spent_today
 from serving.engines.embedding import FittedEmbedder
 from serving.engines.fit import Fit
+from serving.engines.parkable import Parkable
 from serving.errors import ConfigError
 from serving.settings.keys import Anonymous
 from serving.settings.root import Settings
@@ -84,7 +89,7 @@ async def opened(
         ledger = await open_ledger(settings, card, database, observers, stack)
         adapters_of = adapters_of or partial(open_adapters, card=card)
         adapters = await adapters_of(settings.tiers, stack, metrics)
-        rungs = [_rung(tier, adapters[tier.name], card, ledger) for tier in settings.tiers]
+        rungs = _rungs(settings.tiers, adapters, card, ledger)
         asides = await asides_of(settings, stack, metrics)
         embedders = {
             e.name: served_embedder(e, asides.embedders[e.name], card, ledger)
@@ -105,15 +110,23 @@ async def opened(
             metrics=metrics,
             stack=stack,
         )
+        traffic = Traffic(backend)
+        hosted = hosted_batches(settings, card, adapters, ledger, metrics=metrics, stack=stack)
+        work = await open_work(
+            settings, traffic, database, metrics=metrics, hosted=hosted, stack=stack
+        )
+        responses, background = open_responses(settings, database, work, stack)
         yield Service(
             settings=settings,
-            backend=backend,
+            backend=traffic,
             models=model_cards(settings, _prices(settings, card)),
             metrics=metrics,
             ready=lambda: _ready(database),
             embedders=embedders,
             tokenizers=asides.tokenizers,
-            work=await open_work(settings, backend, database, stack),
+            work=work,
+            responses=responses,
+            background=background,
         )
 
 
@@ -239,14 +252,38 @@ async def open_ledger(
     return ledger
 
 
-def _rung(tier: TierSettings, adapter: Adapter, card: RateCard, ledger: Ledger) -> Rung:
-    """One tier: metering around fitting around the adapter."""
+def _rungs(
+    tiers: Sequence[TierSettings], adapters: Mapping[str, Adapter], card: RateCard, ledger: Ledger
+) -> list[Rung]:
+    """Cheapest first; each knows the price of the next."""
+    prices = [tier_price(tier, card) for tier in tiers[1:]]
+    pairs = zip(tiers, (*prices, None), strict=True)
+    return [_rung(t, adapters[t.name], card, ledger, above=price) for t, price in pairs]
+
+
+def _rung(
+    tier: TierSettings, adapter: Adapter, card: RateCard, ledger: Ledger, *, above: Price | None
+) -> Rung:
+    """One tier: parking around metering around fitting around the adapter."""
     price = tier_price(tier, card)
     fitted = Fit(adapter.backend, tier=tier, ability=adapter.ability)
     metered = Metered(
-        fitted, tier=tier, price=price, ledger=ledger, thinking_room=adapter.thinking_room
+        fitted,
+        tier=tier,
+        price=price,
+        ledger=ledger,
+        thinking_room=adapter.thinking_room,
+        above=above,
     )
-    return Rung(tier, metered, adapter.ability, price, adapter.thinking_room)
+    parkable = Parkable(
+        metered,
+        tier=tier,
+        ability=adapter.ability,
+        price=price,
+        ledger=ledger,
+        thinking_room=adapter.thinking_room,
+    )
+    return Rung(tier, parkable, adapter.ability, price, adapter.thinking_room, revise=ledger.revise)
 
 
 def served_embedder(

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from deploy.ray.sizes import BATCH, works
 from serving.errors import ConfigError
 from serving.settings.local import LocalEngine
 from serving.settings.root import Settings
@@ -105,6 +106,8 @@ def _gateway(settings: Settings) -> Group:
     names = ["gateway"]
     if any(tier.hosted for tier in settings.tiers):
         names.append("egress")
+    if works(settings):
+        names.append(BATCH)
     for tier in (*settings.tiers, *settings.embedders):
         embeds = tier in settings.embedders
         if place_of(settings, tier) == GATEWAY and (embeds or not tier.hosted):

@@ -8,6 +8,8 @@ from ruamel.yaml import YAML
 from deploy.kube.groups import bundles, deployment_of, groups_of, place
 from deploy.ray.application import QUIET
 from deploy.ray.built import EVERYWHERE
+from deploy.ray.parts import GIVEN, VERSION, built_in, version
+from deploy.ray.sizes import SEMANTIC, sizes
 from serving.errors import ConfigError
 from serving.settings.load import load_settings
 from serving.settings.root import Settings
@@ -43,8 +45,9 @@ def load(path: Path) -> tuple[Settings, dict[str, Any]]:
 
 
 def serve_config(settings: Settings, written: dict[str, Any]) -> dict[str, Any]:
-    """What `serve deploy` takes. The configuration stands in it as it was written, so that a change
-    is rolled out in place; `deployments` say only which pods take what.
+    """What `serve deploy` takes. The configuration stands in it as it was written, in parts, so
+    that a change is rolled out in place and replaces no more replicas than it must; `deployments`
+    say how many there are, and which pods take them.
     """
     groups_of(settings)  # raises where no pod could take a replica
     return {
@@ -56,8 +59,8 @@ def serve_config(settings: Settings, written: dict[str, Any]) -> dict[str, Any]:
                 "name": NAME,
                 "route_prefix": "/",
                 "import_path": BUILDER,
-                "args": {"config": written},
-                "deployments": _deployments(settings),
+                "args": {"config": built_in(settings, written)},
+                "deployments": _deployments(settings, written),
             }
         ],
     }
@@ -78,27 +81,28 @@ def secrets_of(settings: Settings) -> tuple[str, tuple[str, ...]]:
     return settings.storage.url_env, tuple(keys)
 
 
-def _deployments(settings: Settings) -> list[dict[str, Any]]:
-    found = [_placed("gateway")]
-    if any(tier.hosted for tier in settings.tiers):
-        found.append(_placed("egress"))
-    if settings.cache.semantic.enabled and settings.mode != "observe":
-        found.append(_placed("semantic", num_cpus=settings.cache.semantic.ray.num_cpus))
-    for tier in (*settings.tiers, *settings.embedders):
-        if tier.hosted and tier not in settings.embedders:
-            continue
-        name = deployment_of(settings, tier)
-        if isinstance(tier.backend, VllmEngine):
-            packed = {"placement_group_strategy": "STRICT_PACK"}
-            found.append({"name": name, "placement_group_bundles": bundles(tier, name), **packed})
-        else:
-            found.append(_placed(name, num_gpus=getattr(tier.backend, "gpu_share", 0.0)))
+def _deployments(settings: Settings, written: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for name, size in sizes(settings).items():
+        options = {"name": name, **size, **_placed(settings, name)}
+        if part := GIVEN.get(name):
+            config = part(settings, written)
+            environment = {"env_vars": {VERSION: version(config)}}
+            options["ray_actor_options"]["runtime_env"] = environment
+            options["user_config"] = config
+        found.append(options)
     return found
 
 
-def _placed(name: str, *, num_cpus: float = 0, num_gpus: float = 0) -> dict[str, Any]:
+def _placed(settings: Settings, name: str) -> dict[str, Any]:
     """Serve takes these options in place of the application's own, not on top of them."""
-    options: dict[str, Any] = {"num_cpus": num_cpus, "resources": {place(name): 1}}
-    if num_gpus:
-        options["num_gpus"] = num_gpus
-    return {"name": name, "ray_actor_options": options}
+    tiers = (*settings.tiers, *settings.embedders)
+    tier = next((t for t in tiers if deployment_of(settings, t) == name), None)
+    if tier is not None and isinstance(tier.backend, VllmEngine):
+        packed = {"placement_group_strategy": "STRICT_PACK"}
+        return {"placement_group_bundles": bundles(tier, name), **packed}
+    cpus = settings.cache.semantic.ray.num_cpus if name == SEMANTIC else 0
+    options: dict[str, Any] = {"num_cpus": cpus, "resources": {place(name): 1}}
+    if tier is not None and (share := getattr(tier.backend, "gpu_share", 0.0)):
+        options["num_gpus"] = share
+    return {"ray_actor_options": options}

@@ -1,5 +1,5 @@
 """The application of a configuration that stands in Serve's own: what `serve deploy` and KubeRay's
-`serveConfigV2` import.
+`serveConfigV2` import. The parts that it stands in there are `deploy.ray.parts`.
 """
 
 import asyncio
@@ -19,31 +19,36 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - of a pod; without keys it is refused
 
 
 def stepwell(args: Mapping[str, Any]) -> Any:
-    """The application, bound. `args.config` holds what a configuration file does, so that a change
-    of it is a change of Serve's configuration and is rolled out in place. `ConfigError` where it is
-    not valid, or where the database does not answer.
+    """The application, bound. `args.config` is the part of a configuration that is built in
+    (`deploy.ray.parts`); the rest is given to who reads it. `ConfigError` where it is not valid, or
+    where the database does not answer.
     """
     from deploy.ray.application import application  # noqa: PLC0415 - imports ray
 
-    settings = built_settings(args)
-    assert settings.storage.url is not None
-    _migrate(settings.storage.url)
-    return application(settings)
-
-
-def built_settings(args: Mapping[str, Any]) -> Settings:
-    """The settings in `args.config` as every replica must read them: with the URL of the database
-    itself, listening on all addresses. `ConfigError` where they are not valid, or lack keys.
-    """
     if set(args) != {"config"}:
         raise ConfigError("args: expected the one key `config`")
+    settings = _settings(args["config"], "args.config")
+    assert settings.storage.url is not None
+    _migrate(settings.storage.url)
+    return application(settings, given=True)
+
+
+def given_settings(config: Mapping[str, Any], *, listens: bool) -> Settings:
+    """The settings in a deployment's `user_config` as its replicas must read them: where clients
+    reach these, `listens`, on all addresses. `ConfigError` where they are not valid, or lack keys.
+    """
+    settings = _settings(config, "user_config")
+    return listening_at(settings, EVERYWHERE, None) if listens else settings
+
+
+def _settings(config: Mapping[str, Any], where: str) -> Settings:
+    """With the URL of the database itself."""
     try:
-        settings = Settings.model_validate(args["config"])
+        settings = Settings.model_validate(config)
     except ValidationError as error:
-        raise ConfigError(f"args.config: {error}") from None
+        raise ConfigError(f"{where}: {error}") from None
     if settings.runtime != "ray":
-        raise ConfigError("args.config: set `runtime: ray`")
-    settings = listening_at(settings, EVERYWHERE, None)
+        raise ConfigError(f"{where}: set `runtime: ray`")
     storage = settings.storage.model_copy(update={"url": database_url(settings), "url_env": None})
     return settings.model_copy(update={"storage": storage})
 

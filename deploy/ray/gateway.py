@@ -11,6 +11,7 @@ from deploy import collector
 from deploy.adapters import Adapter, described
 from deploy.build import opened
 from deploy.ray.asides import asides, handle_embedders, sleeps
+from deploy.ray.given import Given, LateApp
 from deploy.ray.process import log_plainly
 from deploy.semantic import Surroundings
 from serving.api.app import create_app
@@ -28,29 +29,48 @@ from serving.settings.vllm import VllmEngine
 from serving.telemetry.metrics import Metrics
 
 
-class Gateway:
+class Gateway(Given):
     """`handles` has each tier's and each embedder's by its name, `semantic` is that of the semantic
-    cache's memory.
+    cache's memory, `batch` that of the replica that works off batches, which nobody calls. Without
+    `settings` they are given to it before it is ready.
     """
 
+    listens = True
+
     async def __init__(  # type: ignore[misc]  # Ray awaits it
-        self, settings: Settings, handles: Mapping[str, Handle], semantic: Handle | None = None
+        self,
+        settings: Settings | None,
+        handles: Mapping[str, Handle],
+        semantic: Handle | None = None,
+        batch: Handle | None = None,  # noqa: ARG002 - so that Serve deploys it
     ) -> None:
+        self._handles = handles
+        self._semantic = semantic
+        self._app = LateApp()
+        await self.start(settings)
+
+    async def open(self, settings: Settings) -> None:
         log_plainly(settings.log)
         stack = AsyncExitStack()
-        backends = {t.name: _backend(t, handles[t.name]) for t in settings.tiers}
-        embedders = handle_embedders(settings, handles)
-        sources = partial(_adapters, backends), partial(asides, handles, embedders)
-        memory = None if semantic is None else HandleMemory(semantic)
+        backends = {t.name: handle_backend(t, self._handles[t.name]) for t in settings.tiers}
+        embedders = handle_embedders(settings, self._handles)
+        sources = partial(_adapters, backends), partial(asides, self._handles, embedders)
+        memory = None if self._semantic is None else HandleMemory(self._semantic)
         service = await stack.enter_async_context(
-            opened(settings, *sources, partial(_memory, memory))
+            opened(_without_worker(settings), *sources, partial(handle_memory, memory))
         )
         ready = partial(_ready, service.ready, {**backends, **embedders}, memory)
-        self._app = create_app(replace(service, ready=ready, shutdown=stack.aclose))
+        await self._app.open(create_app(replace(service, ready=ready, shutdown=stack.aclose)))
         collector.calm()
 
     def __serve_build_asgi_app__(self) -> Any:
         return self._app
+
+
+def _without_worker(settings: Settings) -> Settings:
+    """A replica of its own works off batches."""
+    batch = settings.batch.model_copy(update={"worker": False})
+    return settings.model_copy(update={"batch": batch})
 
 
 async def _adapters(
@@ -63,13 +83,13 @@ async def _adapters(
     return {tier.name: described(tier, backends[tier.name]) for tier in tiers}
 
 
-async def _memory(memory: HandleMemory | None, _around: Surroundings) -> HandleMemory:
+async def handle_memory(memory: HandleMemory | None, _around: Surroundings) -> HandleMemory:
     """Purges reach the gateways through the evictions that they share."""
     assert memory is not None, "the application binds one where it is wanted"
     return memory
 
 
-def _backend(tier: TierSettings, handle: Handle) -> HandleBackend:
+def handle_backend(tier: TierSettings, handle: Handle) -> HandleBackend:
     return HandleBackend(handle, tier.name, sticky=_sticky(tier), sleeps=sleeps(tier))
 
 
@@ -94,6 +114,6 @@ def _sticky(tier: TierSettings) -> Sticky | None:
     """
     if tier.hosted:
         return prefix_bucket
-    if isinstance(tier.backend, VllmEngine) and tier.most_replicas > 1:
+    if isinstance(tier.backend, VllmEngine):
         return conversation_bucket
     return None

@@ -1,10 +1,13 @@
 """What a stack must have to itself where several share a machine."""
 
+import os
 import random
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 
 from serving.errors import ConfigError
 
@@ -24,7 +27,7 @@ def own_flags() -> Iterator[dict[str, str]]:
     outlive a stack that was killed.
     """
     # Short, for a socket's path may have 107 characters.
-    with closing(_claimed()) as claim, tempfile.TemporaryDirectory(prefix="stepwell-") as folder:
+    with closing(_claimed()) as claim, _folder() as folder:
         first = claim.getsockname()[1]
         yield {
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first + 1),
@@ -38,6 +41,31 @@ def own_flags() -> Iterator[dict[str, str]]:
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": folder,
             "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/server-state",
         }
+
+
+@contextmanager
+def _folder() -> Iterator[str]:
+    """For HAProxy's files. Whoever still runs on them at the end is killed: HAProxy outlives what
+    started it where that was killed itself.
+    """
+    with tempfile.TemporaryDirectory(prefix="stepwell-") as folder:
+        try:
+            yield folder
+        finally:
+            for pid in _using(f"{folder}/"):
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def _using(start: str) -> list[int]:
+    """The HAProxys with an argument that begins so; none where there is no `/proc`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            program, *arguments = path.read_bytes().decode(errors="replace").split("\0")
+            if Path(program).name == "haproxy" and any(a.startswith(start) for a in arguments):
+                found.append(int(path.parent.name))
+    return found
 
 
 def _claimed() -> socket.socket:

@@ -63,14 +63,15 @@ def serve_ray(settings: Settings, *, host: str | None = None, port: int | None =
 
 def _serve(settings: Settings, *, joined: bool) -> None:
     ray, serve = _import()
-    try:
-        options = {} if joined else {"address": "local", "include_dashboard": False}
-        ray.init(log_to_driver=False, logging_level="warning", **options)
-        with _signals() as stopped:
+    options = {} if joined else {"address": "local", "include_dashboard": False}
+    ray.init(log_to_driver=False, logging_level="warning", **options)
+    # After Ray has set its own handlers, and until all is closed: a second Ctrl-C must not break
+    # off what the first began.
+    with _signals() as stopped:
+        try:
             _deploy(serve, settings)
             stopped.wait()
-    finally:
-        if ray.is_initialized():
+        finally:
             _stop(ray, serve, joined=joined)
 
 

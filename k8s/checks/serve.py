@@ -2,10 +2,13 @@
 
 import importlib
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from deploy.ray.parts import VERSION, built_in, version, whole
+from deploy.ray.sizes import GATEWAY
 from k8s.checks.findings import Finding, Manifest, Skipped, named, of_kind
 from k8s.checks.reading import load_all
 from serving.settings.root import Settings
@@ -39,8 +42,11 @@ def serve_config_of(manifest: Manifest) -> dict[str, Any]:
 
 
 def settings_of(config: dict[str, Any]) -> Settings:
-    """The Stepwell configuration within. `ValidationError` where it is not one."""
-    return Settings.model_validate(config["applications"][0]["args"]["config"])
+    """The Stepwell configuration within. `ValidationError` where it is not one, `KeyError` where it
+    is given to no gateway.
+    """
+    deployments = {d["name"]: d for d in config["applications"][0]["deployments"]}
+    return Settings.model_validate(whole(deployments[GATEWAY]["user_config"], deployments))
 
 
 def unknown(given: Any, model: Any, at: str = "") -> list[str]:
@@ -84,7 +90,23 @@ def _applications(where: str, config: dict[str, Any]) -> list[Finding]:
             what = f"import_path: {module} has no {attribute}"
             found.append(Finding(CHECK, where, what))
     try:
-        settings_of(config)
+        settings = settings_of(config)
+        built = config["applications"][0]["args"]["config"]
+        Settings.model_validate(built)
     except (ValidationError, KeyError, IndexError) as wrong:
-        found.append(Finding(CHECK, where, f"args.config: {wrong}"))
-    return found
+        return [*found, Finding(CHECK, where, f"the configuration within: {wrong}")]
+    return [*found, *(Finding(CHECK, where, what) for what in _disagreeing(settings, config))]
+
+
+def _disagreeing(settings: Settings, config: dict[str, Any]) -> Iterator[str]:
+    """The parts of the configuration must be parts of one, and replicas know its version."""
+    [application] = config["applications"]
+    deployments = {d["name"]: d for d in application["deployments"]}
+    given = deployments[GATEWAY]["user_config"]
+    if application["args"]["config"] != built_in(settings, given):
+        yield "args.config is not the part of the gateways' user_config that is built in"
+    for name, deployment in deployments.items():
+        if (part := deployment.get("user_config")) is not None:
+            options = deployment.get("ray_actor_options", {}).get("runtime_env", {})
+            if options.get("env_vars", {}).get(VERSION) != version(part):
+                yield f"{name}: {VERSION} is not the version of its user_config"

@@ -107,6 +107,20 @@ BROKEN = {
         (SERVE, "deploy.ray.built:stepwell", "deploy.ray.built:stepwells"),
         ("serve", "serveConfigV2", "has no stepwells"),
     ),
+    "a part of another configuration": (
+        "gpu",
+        (
+            SERVE,
+            "args:\n    config:\n      runtime: ray\n      mode: cascade",
+            "args:\n    config:\n      runtime: ray\n      mode: observe",
+        ),
+        ("serve", "serveConfigV2", "args.config is not the part"),
+    ),
+    "a version that replicas would not be replaced by": (
+        "gpu",
+        (SERVE, "STEPWELL_CONFIG: ", "STEPWELL_CONFIG: was-"),
+        ("serve", "serveConfigV2", "gateway: STEPWELL_CONFIG is not the version"),
+    ),
     "a metric in a rule": (
         "gpu",
         (RULES, "stepwell_stream_errors_total", "stepwell_stream_faults_total"),

@@ -93,6 +93,15 @@ def test_the_wheel_is_installed_with_extras_that_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_the_bill_of_materials_is_of_what_is_installed(name: str) -> None:
+    [wheel] = re.findall(r"\.whl\[([a-z,-]+)\]", " ".join(values(name, "RUN")))
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert f"IMAGE_EXTRAS := {wheel}\n" in makefile
+    [embedder] = re.findall(r"^EMBEDDER := (\S+)$", makefile, re.MULTILINE)
+    assert any(embedder in command for command in values(name, "RUN"))
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_it_runs_without_root(name: str) -> None:
     users = [step.value for step in last_stage(name) if step.name == "USER"]
     assert users[-1] == "1000:100"

@@ -106,6 +106,7 @@ def running(
             process.kill()  # does nothing where it has ended
             for child in [c for c in children if c.is_running()]:
                 child.kill()
+    assert process.returncode == 128 + signal.SIGTERM, "it did not stop by itself"
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path, start_s: float) -> None:

@@ -61,6 +61,8 @@ def test_prefixes_stick_to_a_replica_and_a_stop_drains(stack: RayStack) -> None:
         begun = [pool.submit(ask) for _ in range(3)]
         time.sleep(0.7)
         os.kill(stack.server, signal.SIGTERM)
+        time.sleep(0.3)
+        os.kill(stack.server, signal.SIGINT)  # an impatient Ctrl-C breaks nothing off
         answers = [b.result(30) for b in begun]
     assert all(answers)
     until = time.monotonic() + 30

@@ -4,19 +4,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from deploy.cli.k8s import k8s
+from deploy.kube.groups import groups_of
 from deploy.kube.render import rendered
 from deploy.kube.serve_config import load, secrets_of, serve_config
 from deploy.paths import default_config
-from deploy.ray.built import built_settings, stepwell
+from deploy.ray.built import given_settings, stepwell
+from deploy.ray.parts import built_in
 from deploy.ray.run import FLAGS
 from k8s.checks.build import OVERLAYS, build
 from k8s.checks.findings import of_kind
 from k8s.checks.pods import pods_of, variables_of
 from k8s.checks.reading import load_all
-from k8s.checks.serve import serve_config_of
+from k8s.checks.serve import serve_config_of, settings_of
 from serving.errors import ConfigError
 from serving.settings.load import load_settings
 from serving.settings.vllm import VllmEngine
@@ -35,12 +38,22 @@ def test_pods_get_the_settings_that_the_file_holds(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STEPWELL_DATABASE_URL", "postgresql://u@h/d")
-    [application] = parsed(rendered(config), "serve.yaml")["applications"]
-    found, written = built_settings(application["args"]), load_settings(config)
+    config_of_serve = parsed(rendered(config), "serve.yaml")
+    written = load_settings(config)
+    assert settings_of(config_of_serve) == written
+    [gateway] = [d for d in deployments(config_of_serve) if d["name"] == "gateway"]
+    found = given_settings(gateway["user_config"], listens=True)
     assert found.storage.url == "postgresql://u@h/d"
     assert (found.server.host, found.server.port) == ("0.0.0.0", written.server.port)
-    same = {"storage": written.storage, "server": written.server}
-    assert found.model_copy(update=same) == written
+    for name in ("tasks", "default_task", "keys", "cache", "baseline", "spot_checks", "limits"):
+        assert getattr(found, name) == getattr(written, name), name
+    assert [t.gate for t in found.tiers] == [t.gate for t in written.tiers]
+
+
+def deployments(config: dict[str, Any]) -> list[dict[str, Any]]:
+    [application] = config["applications"]
+    found: list[dict[str, Any]] = application["deployments"]
+    return found
 
 
 def test_the_mock_overlay_is_the_mock_configuration() -> None:
@@ -86,11 +99,44 @@ def test_the_gpu_overlay_agrees_with_the_memory_plan() -> None:
     assert spread == {"local-7b": 1, "local-70b": 2}
 
 
+@pytest.mark.parametrize("name", ["gpu", "gpu-2xh100", "gpu-small"])
+def test_pods_have_what_the_memory_plan_counts_on(name: str, tmp_path: Path) -> None:
+    """For the configurations that `stepwell serve` takes as they are, and pods with what they ask
+    beside.
+    """
+    from deploy.cli.check import Asked, examine
+
+    source = default_config().parent / f"{name}.yaml"
+    written = YAML(typ="safe", pure=True).load(source.read_text("utf-8"))
+    overlay = YAML(typ="safe", pure=True).load(GPU.read_text("utf-8"))
+    config = tmp_path / "stepwell.yaml"
+    more = {key: overlay[key] for key in ("keys", "storage", "server")}
+    YAML(typ="safe", pure=True).dump({**written, **more}, config)
+    plan = {m.tier: m for m in examine(load_settings(source), Asked(elsewhere=True)).memory}
+    settings, written = load(config)
+    sizes = {d["name"]: d for d in deployments(serve_config(settings, written))}
+    groups = {group.name: group for group in groups_of(settings)}
+    for tier in settings.tiers:
+        if not isinstance(engine := tier.backend, VllmEngine):
+            continue
+        bundles = sizes[f"tier-{tier.name}"]["placement_group_bundles"]
+        group = groups.get(tier.name) or groups["shared-gpu"]
+        assert [bundle["GPU"] for bundle in bundles] == [engine.gpu_share] * engine.tensor_parallel
+        assert plan[tier.name].fits
+        assert plan[tier.name].devices == sum(bundle["GPU"] for bundle in bundles) <= group.gpus
+        kind = engine.accelerator_type
+        assert group.accelerators == ((kind,) if kind else ())
+        assert (kind or "GPU") in plan[tier.name].hardware
+
+
 def test_the_configuration_stands_in_serves_own_as_it_was_written() -> None:
     settings, written = load(MOCK)
-    [application] = serve_config(settings, written)["applications"]
-    assert application["args"] == {"config": written}
-    assert "request_deadline_s" not in application["args"]["config"]  # a default is not written
+    config = serve_config(settings, written)
+    [application] = config["applications"]
+    assert application["args"] == {"config": built_in(settings, written)}
+    [gateway] = [d for d in deployments(config) if d["name"] == "gateway"]
+    assert gateway["user_config"]["tasks"] == written["tasks"]
+    assert "request_deadline_s" not in gateway["user_config"]  # a default is not written
 
 
 def test_secrets_are_named_and_never_held() -> None:
@@ -144,7 +190,7 @@ def test_arguments_that_are_no_configuration_are_refused() -> None:
         ),
     ):
         with pytest.raises(ConfigError, match=said):
-            built_settings(args)
+            stepwell(args)
 
 
 def test_the_command_writes_and_verifies(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Stacks that share a machine share no port."""
 
+import signal
 import socket
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
@@ -35,3 +38,20 @@ def test_a_block_in_which_anybody_listens_is_passed_over(two_blocks: int) -> Non
         for _ in range(5):
             with own.own_flags() as flags:
                 assert int(flags[STATS]) == two_blocks + 2 * own.BLOCK - 1
+
+
+def test_an_haproxy_on_its_files_does_not_outlive_it(two_blocks: int) -> None:
+    with own.own_flags() as flags:
+        config = flags["RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"]
+        wait = "import time; time.sleep(60)"
+        # By another program, with HAProxy's name and its arguments.
+        proxy, other = (
+            subprocess.Popen([name, "-c", wait, "-f", config], executable=sys.executable)
+            for name in ("/usr/sbin/haproxy", "python")
+        )
+    try:
+        assert proxy.wait(10) == -signal.SIGKILL
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
