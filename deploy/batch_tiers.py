@@ -9,7 +9,7 @@ import structlog
 from cache.prompt.economics import CachePrices, GapOdds, steady_costs
 from deploy.adapters import Adapter
 from serving.backend import Call
-from serving.batch.hosted.values import BatchTier, Book, LateResult, Pays
+from serving.batch.hosted.values import Alike, BatchTier, Book, CheaperLive, LateResult, Pays
 from serving.batch.hosted.work import Hosted
 from serving.batches import BatchBackend, result_key
 from serving.costs.bill import bill
@@ -66,7 +66,8 @@ def batch_tiers(
         if backend is not None:
             stack.push_async_callback(backend.aclose)
             hits = settings.batch.prefix_hits
-            found[tier.name] = BatchTier(tier.name, backend, pays_of(tier, price, hits))
+            live = cheaper_live(tier, price, hits) if settings.batch.cheaper_live else None
+            found[tier.name] = BatchTier(tier.name, backend, pays_of(tier, price, hits), live)
     return found
 
 
@@ -142,3 +143,26 @@ def pays_of(tier: TierSettings, price: Price | None, hits: float) -> Pays | None
         return costs.hour < costs.plain
 
     return pays
+
+
+def cheaper_live(tier: TierSettings, price: Price | None, hits: float) -> CheaperLive | None:
+    """A live call finds the prefix that the one before it has stored for five minutes, and reads it
+    at a tenth; in a batch `hits` of them find it, and each token costs the batch's share. So a
+    prefix that is long beside question and answer costs less live.
+    """
+    pays = pays_of(tier, price, hits)
+    if pays is None or price is None or price.batch_factor is None or price.rates.input <= 0:
+        return None
+    prices, factor = CachePrices.of(price.rates).relative, float(price.batch_factor)
+    output = float(price.rates.output / price.rates.input)
+    fewest = catalog().ability(tier.model).min_cacheable
+
+    def live(alike: Alike) -> bool:
+        found, tokens = (alike.lines - 1) / alike.lines, alike.prefix_tokens
+        soon = steady_costs(GapOdds(found, 0.0), prices).five_minutes if tokens >= fewest else 1.0
+        stored = pays(alike.lines, tokens)
+        later = steady_costs(GapOdds(0.0, hits * found), prices).hour if stored else 1.0
+        rest = alike.rest_tokens + alike.output_tokens * output
+        return tokens * min(1.0, soon) + rest < factor * (tokens * later + rest)
+
+    return live

@@ -87,6 +87,8 @@ class LineRun:
             journal=journal.encode(),
             request_id=self.request_id,
             turn=head.turn,
+            output_tokens=max((a.usage.completion_tokens for a in self.trace.attempts), default=0)
+            or None,
         )
 
 

@@ -136,7 +136,8 @@ class Parked:
     get it, in a provider's batch. `prefix` is a digest of the tenant, the tier's model and what
     requests may share at their beginning (tools, system messages); lines that have it in common
     are best sent together. `journal` is what has happened so far, opaque; it comes back in
-    `Resumed`. `turn` counts how often the line was parked, this time included.
+    `Resumed`. `turn` counts how often the line was parked, this time included. `output_tokens`: of
+    the longest answer that a tier has given it, None where it has had none.
     """
 
     tier: str
@@ -145,6 +146,7 @@ class Parked:
     journal: bytes
     request_id: str
     turn: int = 1
+    output_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,9 @@ class BatchSettings(Frozen):
     leaves `hosted_s` for it and `live_s` for an answer without it. They are sent together once
     `flush_lines` wait, or `flush_s` after the first of them began to, when nothing of its batch
     runs any more. A line is sent `hosted_tries` times at most. `prefix_hits`: the share of a
-    batch's requests that are expected to find a prefix stored that they have in common.
+    batch's requests that are expected to find a prefix stored that they have in common. Lines that
+    cost less one by one, since they have a long prefix in common and short answers, are answered
+    live all the same, unless `cheaper_live` is false.
     """
 
     enabled: bool = False
@@ -53,6 +55,7 @@ class BatchSettings(Frozen):
         default=1_200.0, description="until a submit that is in no list is taken for lost"
     )
     prefix_hits: Share = 0.8
+    cheaper_live: bool = True
     webhooks: WebhookSettings = WebhookSettings()
 
     @model_validator(mode="after")

@@ -120,6 +120,8 @@ parked_lines = Table(
     Column("marked", Boolean, nullable=False),  # it is sent with its breakpoint
     Column("prefix", String(64), nullable=False),
     Column("prefix_tokens", Integer, nullable=False),  # an estimate; 0: it has no breakpoint
+    Column("rest_tokens", Integer, nullable=False),  # of the prompt behind it, an estimate
+    Column("output_tokens", Integer),  # of an answer that it has had; null: it has had none
     Column("custom_id", String(64), nullable=False),  # the provider's, in `data` too
     Column("size", Integer, nullable=False),  # of `data`
     Column("mark_at", Integer, nullable=False),  # where in `data` the breakpoint stands

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import select
 
 from deploy.adapters import open_adapters
-from deploy.batch_tiers import batch_tiers, booking, pays_of
-from serving.batch.hosted.values import LateResult
+from deploy.batch_tiers import batch_tiers, booking, cheaper_live, pays_of
+from serving.batch.hosted.values import Alike, LateResult
 from serving.batches import BatchResult, result_key
 from serving.costs.ledger import Ledger
 from serving.costs.rate_card import RateCard, tier_price
@@ -86,6 +86,30 @@ def test_no_prefix_pays_where_few_would_find_it() -> None:
     off["backend"]["prompt_cache"] = {"mode": "off"}
     tier = TierSettings.model_validate(off)
     assert pays_of(tier, tier_price(tier, CARD), 0.8) is None
+
+
+@pytest.mark.parametrize(
+    ("alike", "live"),
+    [
+        (Alike(100, 3_000, 20, 50), True),  # 3,000 tokens at a tenth, or at half of a fifth anew
+        (Alike(1, 3_000, 20, 50), False),  # nobody stored it
+        (Alike(100, 400, 20, 50), False),  # too short to be stored
+        (Alike(100, 3_000, 20, 2_000), False),  # the answer is what costs
+        (Alike(100, 3_000, 5_000, 50), False),
+    ],
+)
+def test_a_long_prefix_before_short_answers_costs_less_live(alike: Alike, live: bool) -> None:
+    tier = TierSettings.model_validate(claude_tier("sonnet", "claude-sonnet-5-5"))
+    rule = cheaper_live(tier, tier_price(tier, CARD), 0.8)
+    assert rule is not None
+    assert rule(alike) is live
+
+
+def test_where_all_find_what_is_stored_a_batch_is_cheaper() -> None:
+    tier = TierSettings.model_validate(claude_tier("sonnet", "claude-sonnet-5-5"))
+    rule = cheaper_live(tier, tier_price(tier, CARD), 0.98)
+    assert rule is not None
+    assert not rule(Alike(1_000, 3_000, 20, 50))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from sqlalchemy import Integer, and_, cast, exists, func, insert, or_, select, t
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serving.backend import new_id
+from serving.batch.hosted.parking import back
 from serving.batch.hosted.rules import Sending, arrange
 from serving.batch.hosted.values import BatchTier, ParkedRow, Tiers
 from serving.batch.rows import written
@@ -109,7 +110,8 @@ class Gatherer:
         if warm:
             mine = and_(mine, P.warm)
         columns = (P.batch_id, P.number, P.custom_id, P.prefix, P.prefix_tokens, P.size, P.warm)
-        query = select(*columns, P.expires_at, P.request_id, P.turn, batches.c.key_id)
+        query = select(*columns, P.expires_at, P.rest_tokens, P.output_tokens)
+        query = query.add_columns(P.request_id, P.turn, batches.c.key_id)
         query = query.join(batches, batches.c.id == P.batch_id)
         query = query.where(mine, batches.c.status == "in_progress")
         query = query.order_by(P.prefix, P.batch_id, P.number).limit(limits.lines)
@@ -120,13 +122,16 @@ class Gatherer:
             limits=limits,
             rounds_fit=self._rounds_fit(rows),
             writing=await self._writing(connection, group),
+            cheaper_live=self._tiers[group.tier].cheaper_live,
         )
         owners = {row.custom_id: row for row in rows}
         for sending in arranged.sendings:
             await self._intend(connection, group, sending, owners)
         for row, hosted_id in arranged.joins:
             await _set(connection, [row], after=hosted_id)
-        return len(arranged.sendings) + len(arranged.joins)
+        if arranged.live:
+            await back(connection, [((row.batch_id, row.number), None) for row in arranged.live])
+        return len(arranged.sendings) + len(arranged.joins) + len(arranged.live)
 
     async def _writing(self, connection: AsyncConnection, group: _Group) -> dict[str, str]:
         """Prefixes that are being written, and by which hosted batch."""

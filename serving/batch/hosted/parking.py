@@ -19,6 +19,7 @@ from serving.batch.hosted.rules import promoted_below
 from serving.batch.hosted.values import BatchTier, Book, LateResult
 from serving.batch.rows import written
 from serving.batch.values import ClaimedLine, Parked, Resumed
+from serving.costs.estimate import estimate_request_tokens
 from serving.settings.batch import BatchSettings
 from serving.storage.database import Database
 from serving.storage.work import batch_lines, batches, parked_lines
@@ -48,6 +49,8 @@ class Stay:
             "marked": False,
             "prefix": self.parked.prefix,
             "prefix_tokens": marked.tokens,
+            "rest_tokens": max(0, estimate_request_tokens(self.parked.request) - marked.tokens),
+            "output_tokens": self.parked.output_tokens,
             "custom_id": marked.line.custom_id,
             "size": len(marked.line.data),
             "mark_at": marked.at,

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import groupby
+from statistics import fmean
 from typing import Literal
 
-from serving.batch.hosted.values import ParkedRow, Pays, Purpose
+from serving.batch.hosted.values import Alike, CheaperLive, ParkedRow, Pays, Purpose
 from serving.batches import BatchLimits, LineState, parts
 from serving.errors import StepwellError, TierRateLimited, TierTimeout, TierUnavailable
 from serving.settings.batch import BatchSettings
@@ -75,10 +76,13 @@ class _Draft:
 
 @dataclass(frozen=True, slots=True)
 class Arranged:
-    """`joins`: rows that wait for a hosted batch that is under way and writes their prefix."""
+    """`joins`: rows that wait for a hosted batch that is under way and writes their prefix.
+    `live`: those that cost less without a batch.
+    """
 
     sendings: tuple[Sending, ...]
     joins: tuple[tuple[ParkedRow, str], ...]
+    live: tuple[ParkedRow, ...] = ()
 
 
 def arrange(
@@ -88,13 +92,14 @@ def arrange(
     limits: BatchLimits,
     rounds_fit: bool,
     writing: Mapping[str, str],
+    cheaper_live: CheaperLive | None = None,
 ) -> Arranged:
     """Hosted batches for parked lines of one tenant and tier, which are in the order of their
     prefixes. Where a prefix is shared by so many that storing it pays, one request writes it first
     and the others wait, if the time is enough for two rounds (`rounds_fit`). `writing`: prefixes
     that a hosted batch under way writes, with its id.
     """
-    draft, joins = _Draft(), []
+    draft, joins, live = _Draft(), [], []
     for prefix, run in groupby(rows, key=lambda row: row.prefix):
         same = list(run)
         cold = [row for row in same if not row.warm]
@@ -104,6 +109,8 @@ def arrange(
         shared = pays is not None and tokens > 0 and pays(len(same), tokens)
         if prefix in writing and rounds_fit:
             joins += [(row, writing[prefix]) for row in cold]
+        elif len(cold) == len(same) and _cheaper_live(cold, tokens, cheaper_live):
+            live += cold
         elif not shared:
             draft.rows += cold
         elif rounds_fit and not any(row.warm for row in same):
@@ -112,7 +119,18 @@ def arrange(
         else:
             draft.rows += cold
             draft.marked |= {row.custom_id for row in cold}
-    return Arranged(_sendings(draft, limits), tuple(joins))
+    return Arranged(_sendings(draft, limits), tuple(joins), tuple(live))
+
+
+def _cheaper_live(
+    rows: Sequence[ParkedRow], prefix_tokens: int, cheaper: CheaperLive | None
+) -> bool:
+    """Where nothing is known of the length of answers, a batch is taken to be cheaper."""
+    outputs = [row.output_tokens for row in rows if row.output_tokens is not None]
+    if cheaper is None or not outputs:
+        return False
+    rest, output = fmean(row.rest_tokens for row in rows), fmean(outputs)
+    return cheaper(Alike(len(rows), prefix_tokens, rest, output))
 
 
 def _sendings(draft: _Draft, limits: BatchLimits) -> tuple[Sending, ...]:

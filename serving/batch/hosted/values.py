@@ -20,12 +20,31 @@ Pays = Callable[[int, int], bool]
 
 
 @dataclass(frozen=True, slots=True)
+class Alike:
+    """Requests with a common prefix. Tokens are estimates: of the prefix, of what else a prompt
+    has, and of an answer, the latter two on average.
+    """
+
+    lines: int
+    prefix_tokens: int
+    rest_tokens: float
+    output_tokens: float
+
+
+CheaperLive = Callable[[Alike], bool]
+"""Whether such requests cost less as live calls, one soon after the other."""
+
+
+@dataclass(frozen=True, slots=True)
 class BatchTier:
-    """A tier with a batch endpoint. `pays` is None where its requests carry no breakpoints."""
+    """A tier with a batch endpoint. `pays` is None where its requests carry no breakpoints,
+    `cheaper_live` where a batch is always cheaper.
+    """
 
     name: str
     backend: BatchBackend
     pays: Pays | None = None
+    cheaper_live: CheaperLive | None = None
 
 
 Tiers = Mapping[str, BatchTier]
@@ -78,7 +97,9 @@ Book = Callable[[LateResult], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class ParkedRow:
-    """Of a parked line what deciding needs."""
+    """Of a parked line what deciding needs. `output_tokens` is None where nothing is known yet of
+    how long an answer is.
+    """
 
     batch_id: str
     number: int
@@ -88,6 +109,8 @@ class ParkedRow:
     size: int
     warm: bool
     expires_at: datetime
+    rest_tokens: int = 0
+    output_tokens: int | None = None
 
     @classmethod
     def of(cls, row: Any) -> "ParkedRow":
@@ -100,4 +123,6 @@ class ParkedRow:
             row.size,
             row.warm,
             row.expires_at,
+            row.rest_tokens,
+            row.output_tokens,
         )

@@ -50,6 +50,8 @@ def _parked() -> None:
         sa.Column("marked", sa.Boolean, nullable=False),
         sa.Column("prefix", sa.String(64), nullable=False),
         sa.Column("prefix_tokens", sa.Integer, nullable=False),
+        sa.Column("rest_tokens", sa.Integer, nullable=False),
+        sa.Column("output_tokens", sa.Integer),
         sa.Column("custom_id", sa.String(64), nullable=False),
         sa.Column("size", sa.Integer, nullable=False),
         sa.Column("mark_at", sa.Integer, nullable=False),

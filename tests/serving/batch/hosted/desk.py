@@ -75,7 +75,7 @@ def _parked(tenant: str, line: dict[str, Any], turn: int) -> Parked:
     prefix = sha256(f"{tenant} {system}".encode()).hexdigest()[:32]
     journal = json.dumps({"turn": turn}).encode()
     request = request_of(messages[-1]["content"], system)
-    return Parked(TIER, request, prefix, journal, f"req-{line['custom_id']}")
+    return Parked(TIER, request, prefix, journal, f"req-{line['custom_id']}", output_tokens=30)
 
 
 def _from_result(result: BatchResult) -> LineAnswer:

@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import select
 
 from serving.batch.files import FileStore, new_file_id
-from serving.batch.hosted.values import BatchTier, LateResult, Pays
+from serving.batch.hosted.values import BatchTier, CheaperLive, LateResult, Pays
 from serving.batch.hosted.work import Hosted
 from serving.batch.requests import CreateBatch
 from serving.batch.service import BatchService
@@ -183,6 +183,7 @@ async def stage(
     *,
     settings: BatchSettings = FAST,
     pays: Pays | None = None,
+    cheaper_live: CheaperLive | None = None,
     clock: Clock = utc_now,
     **options: Any,
 ) -> AsyncIterator[Stage]:
@@ -197,7 +198,7 @@ async def stage(
     async with running(**options) as api, Faulty.around(api.emulator) as faulty:
         backend = AnthropicBatches(tier(MODEL), price=PRICE, base_url=faulty.url)
         files = FileStore(database, folder / "files", settings, clock)
-        hosted = Hosted({TIER: BatchTier(TIER, backend, pays)}, book=book)
+        hosted = Hosted({TIER: BatchTier(TIER, backend, pays, cheaper_live)}, book=book)
         service = BatchService(database, files, clock=clock)
         try:
             yield Stage(

@@ -1,11 +1,12 @@
 """A prefix that many lines share is written once, for an hour, and read by the others."""
 
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from deploy.batch_tiers import pays_of
-from serving.batch.hosted.values import Pays
+from serving.batch.hosted.values import Alike, Pays
 from serving.hosted.emulator.billing.account import Bill
 from serving.storage.database import Database
 from tests.serving.batch.hosted.desk import MODEL
@@ -63,6 +64,26 @@ async def test_a_prefix_that_few_share_is_sent_plain(database: Database, tmp_pat
         assert not any(b.tokens.cache_write_1h or b.tokens.cache_read for b in bills)
         (row,) = await it.hosted_rows()
         assert (row.purpose, row.lines) == ("lines", 3)
+
+
+async def test_lines_that_cost_less_live_are_answered_live(
+    database: Database, tmp_path: Path
+) -> None:
+    asked: list[Alike] = []
+
+    def cheaper(alike: Alike) -> bool:
+        asked.append(alike)
+        return alike.lines > 2
+
+    async with stage(database, tmp_path, pays=pays(), cheaper_live=cheaper) as it:
+        batch_id = await it.submit([*hard(12, SYSTEM), *hard(2, f"Other. {SYSTEM}", first=50)])
+        async with it.working():
+            done = it.answers(await it.ended(batch_id))
+        assert Counter(done.values()) == {(200, "live"): 12, (200, "Paris."): 2}
+        assert len(it.api.emulator.account.bills()) == 2
+    many = max(asked, key=lambda alike: alike.lines)
+    assert (many.lines, many.output_tokens) == (12, 30)
+    assert many.prefix_tokens > 512 > many.rest_tokens
 
 
 async def test_a_short_prefix_is_sent_plain(database: Database, tmp_path: Path) -> None:

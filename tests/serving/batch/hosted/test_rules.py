@@ -1,5 +1,6 @@
 """The rules of the hosted half, without a database."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,7 +16,7 @@ from serving.batch.hosted.rules import (
     pause,
     promoted_below,
 )
-from serving.batch.hosted.values import ParkedRow
+from serving.batch.hosted.values import Alike, ParkedRow
 from serving.batches import BatchLimits, BatchResult, LineState, cancelled, expired
 from serving.errors import StepwellError, TierRateLimited, TierRejected, TierUnavailable
 from serving.settings.batch import BatchSettings
@@ -90,6 +91,36 @@ def test_a_shared_prefix_is_written_first() -> None:
     assert first.marked == {"sw-1"}
     assert (rest.purpose, [r.number for r in rest.rows]) == ("lines", [4, 5])
     assert not rest.marked
+
+
+def test_what_costs_less_live_is_sent_in_no_batch() -> None:
+    asked: list[Alike] = []
+
+    def cheaper(alike: Alike) -> bool:
+        asked.append(alike)
+        return alike.prefix_tokens > 500
+
+    def known(number: int, prefix: str, tokens: int, output: int | None) -> ParkedRow:
+        return replace(row(number, prefix, tokens=tokens), rest_tokens=20, output_tokens=output)
+
+    rows = [
+        *(known(1, "a", 1_000, 40), known(2, "a", 1_000, None), known(3, "a", 1_000, 60)),
+        known(4, "b", 100, 40),
+        known(5, "c", 1_000, None),
+        known(6, "d", 1_000, 40),
+    ]
+    found = arrange(
+        rows,
+        pays=many,
+        limits=LIMITS,
+        rounds_fit=True,
+        writing={"d": "hosted"},
+        cheaper_live=cheaper,
+    )
+    assert [r.number for r in found.live] == [1, 2, 3]
+    assert [r.number for sending in found.sendings for r in sending.rows] == [4, 5]
+    assert [r.number for r, _ in found.joins] == [6]
+    assert asked == [Alike(3, 1_000, 20, 50), Alike(1, 100, 20, 40)]
 
 
 def test_where_there_is_no_time_for_two_rounds_all_go_at_once_with_their_breakpoint() -> None:
