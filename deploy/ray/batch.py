@@ -1,5 +1,6 @@
 """The replica that works off batches: their lines share no process with clients' requests."""
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -17,6 +18,9 @@ from serving.engines.remote.handle import Handle, HandleBackend
 from serving.settings.root import Settings
 from serving.settings.tiers import TierSettings
 from serving.telemetry.metrics import Metrics
+
+NICENESS = 10
+"""Where processors are short, what clients wait for goes first."""
 
 
 class BatchReplica(Given):
@@ -38,6 +42,7 @@ class BatchReplica(Given):
 
     async def open(self, settings: Settings) -> None:
         log_plainly(settings.log)
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)  # of this thread and those that it starts
         backends = {t.name: handle_backend(t, self._handles[t.name]) for t in settings.tiers}
         embedders = handle_embedders(settings, self._handles)
         memory = None if self._semantic is None else HandleMemory(self._semantic)

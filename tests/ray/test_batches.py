@@ -4,11 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from deploy.ray.batch import NICENESS
 from tests.e2e.configs import ladder
 from tests.e2e.test_hosted_batches import AT_ONCE, FAST, answered, line
 from tests.ray.stack import running
 
 pytest.importorskip("ray", reason="these tests need the extra `ray`")
+
+
+def niceness(pid: int) -> set[int]:
+    """Of all threads of the process."""
+    stats = [s.read_text() for s in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return {int(stat.rpartition(")")[2].split()[16]) for stat in stats}
 
 
 def test_lines_survive_the_replica_that_answers_them(tmp_path: Path) -> None:
@@ -19,7 +26,9 @@ def test_lines_survive_the_replica_that_answers_them(tmp_path: Path) -> None:
     lines = [line(f"c{i}", f"What is {i} + 4?", "sonnet") for i in range(5)]
     lines += [line(f"l{i}", f"What is {i} + 5?") for i in range(5)]
     with running(config, tmp_path, gateways=2) as stack:
-        assert len(stack.replicas("batch")) == 1
+        (replica,) = stack.replicas("batch")
+        assert NICENESS in niceness(replica.pid)
+        assert NICENESS not in niceness(stack.replicas("gateway")[0].pid)
         _, found = answered(stack, lines)
         assert {response["status_code"] for response in found.values()} == {200}
         assert len(found) == len(lines)
