@@ -150,15 +150,15 @@ def _sticky() -> dict[str, Any]:
 
 
 def _bounded(settings: Settings, names: list[str]) -> dict[str, Any]:
-    """A replica takes what its tiers run and let wait: each tier's own guard queues and refuses, so
-    that a full tier does not stand in the way of another. Beyond that calls wait in the gateways,
-    as many again.
+    """A replica takes what its tiers run and let wait, in the two queues of each: each tier's own
+    guard queues and refuses, so that a full tier does not stand in the way of another, nor calls
+    that can wait in that of others. Beyond that calls wait in the gateways, as many again.
     """
     return _room(settings, [settings.tier(name) for name in names])
 
 
 def _room(settings: Settings, tiers: Sequence[TierSettings]) -> dict[str, Any]:
-    room = sum(tier.max_concurrent + tier.limits.max_queued for tier in tiers)
+    room = sum(tier.max_concurrent + 2 * tier.limits.max_queued for tier in tiers)
     return {
         "max_ongoing_requests": room + SPARE_CALLS,
         "max_queued_requests": room,

@@ -152,9 +152,10 @@ class Admission:
         """Waits until the provider's limits have room for the call."""
         try:
             patience = min(self._tier.limits.queue_timeout_s - waited_s, call.remaining)
-            if call.urgency == "offline":
+            idle = call.urgency == "offline"
+            if idle:
                 patience = idle_patience(call.remaining, self._mean_s)
-            await self._turns.take(max(0.0, patience))
+            await self._turns.take(max(0.0, patience), idle=idle)
         except NothingLeft as left:
             unit = left.wait.unit.replace("_", " ")
             raise TierPaused(

@@ -106,8 +106,12 @@ class Slots:
             return slot
         if len(self._waits) >= self._max_queued:
             raise QueueFull
-        async with self._waits.within(seconds):
-            await self._limiter.acquire_on_behalf_of(slot)
+        try:
+            async with self._waits.within(seconds):
+                await self._limiter.acquire_on_behalf_of(slot)
+        except BaseException:
+            self._let_idle_in()  # it may have been given a slot in the moment that it went
+            raise
         return slot
 
     async def acquire_idle(self, seconds: float) -> object:

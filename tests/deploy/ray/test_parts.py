@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from deploy.kube.serve_config import load, serve_config
+from deploy.ray.application import _room
 from deploy.ray.parts import built_in, given, given_to_semantic, version, whole
 from deploy.ray.sizes import sizes
 from k8s.checks.build import OVERLAYS
@@ -114,3 +115,10 @@ def test_a_version_is_of_what_is_given() -> None:
     config = given(settings, written)
     assert version(config) == version(copy.deepcopy(config))
     assert version(config) != version({**config, "aliases": {"x": "auto"}})
+
+
+def test_a_replica_has_room_for_both_queues_of_its_tiers() -> None:
+    settings, _ = load(MOCK)
+    for tier in settings.tiers:
+        waiting = 2 * tier.limits.max_queued  # those that can wait have a queue of their own
+        assert _room(settings, [tier])["max_ongoing_requests"] > tier.max_concurrent + waiting

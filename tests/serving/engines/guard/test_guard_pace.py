@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -55,6 +56,21 @@ async def test_a_short_wait_for_a_rate_limit_is_no_error() -> None:
     began = time.monotonic()
     assert await it.complete(ask(), call()) is ANSWER
     assert 0.09 < time.monotonic() - began < 5
+
+
+async def test_who_can_wait_for_a_rate_limit_is_in_nobodys_way() -> None:
+    tier = Scripted()
+    it = Guard(tier, settings(queue_timeout_s=0.2), pace=told(0, 30.0))
+    can_wait = replace(call(), urgency="offline", deadline=time.monotonic() + 600)
+    waiting = [asyncio.create_task(it.complete(ask(), can_wait)) for _ in range(3)]
+    await settle()
+    assert it.state.running == 3
+    with pytest.raises(TierPaused, match="nothing is left"):
+        await it.complete(ask(), call())
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert (tier.asked, it.state.running) == ([], 0)
 
 
 async def test_the_usage_of_answers_says_how_many_more_calls_a_limit_on_tokens_holds() -> None:

@@ -91,6 +91,22 @@ async def test_no_slot_is_lost_whatever_happens_to_those_that_wait() -> None:
         assert (slots.running, slots.queued, slots.idle_queued) == (0, 0, 0)
 
 
+async def test_a_slot_that_nobody_took_after_all_goes_to_who_can_wait() -> None:
+    slots = Slots(1, max_queued=10)
+    first = await slots.acquire(0)
+    other = asyncio.create_task(slots.acquire(60))
+    await settle()
+    idle = asyncio.create_task(slots.acquire_idle(60))
+    await settle()
+    slots.release(first)  # to the other, which goes in the same moment
+    other.cancel()
+    await settle()
+    assert other.cancelled()
+    assert (slots.running, slots.idle_queued) == (1, 0)
+    slots.release(await idle)
+    assert slots.running == 0
+
+
 async def test_it_waits_beyond_the_patience_that_others_have() -> None:
     tier = Scripted()
     tier.open.clear()

@@ -87,13 +87,49 @@ async def test_others_in_front_for_too_long() -> None:
     await asyncio.gather(first, return_exceptions=True)
 
 
+async def test_who_can_wait_comes_behind_who_came_later() -> None:
+    them, pace = turns(0, 30.0)
+    order: list[str] = []
+
+    async def go(name: str) -> None:
+        await them.take(60.0, idle=name.startswith("idle"))
+        order.append(name)
+
+    tasks = [asyncio.create_task(go(name)) for name in ("idle 1", "idle 2")]
+    await settle()
+    with pytest.raises(NothingLeft):
+        await them.take(5.0)
+    tasks += [asyncio.create_task(go(name)) for name in ("one", "two")]
+    await settle()
+    pace.report(scarce(15, 0.3), -0.001)  # who sleeps looks again when the first limit would reset
+    tasks[2].cancel()
+    await asyncio.wait_for(tasks[3], 5)
+    assert order == ["two"]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    pace.report(scarce(100, 30.0), -0.002)
+    await asyncio.wait_for(them.take(1.0, idle=True), 2)
+
+
+async def test_who_can_wait_leaves_once_it_may_and_not_later_than_it_can() -> None:
+    them, _ = turns(0, 0.1)
+    await asyncio.wait_for(asyncio.gather(*(them.take(30.0, idle=True) for _ in range(3))), 10)
+    slowed, _ = turns(1, 30.0)
+    began = time.monotonic()
+    await slowed.take(0.05, idle=True)
+    assert 0.04 < time.monotonic() - began < 5
+    with pytest.raises(NothingLeft):
+        await turns(0, 30.0)[0].take(5.0, idle=True)
+
+
 async def test_all_that_wait_can_be_sent_away_and_nothing_is_left_behind() -> None:
     them, pace = turns(1, 30.0)
-    waiting = [asyncio.create_task(them.take(60.0)) for _ in range(3)]
+    waiting = [asyncio.create_task(them.take(60.0, idle=n > 2)) for n in range(6)]
     await settle()
     them.end_waits()
     ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 2)
-    assert [type(e) for e in ended] == [WaitedTooLong] * 3
+    assert [type(e) for e in ended] == [WaitedTooLong] * 6
     pace.report(scarce(100, 30.0), -0.001)
     await asyncio.wait_for(them.take(0.0), 2)
 
