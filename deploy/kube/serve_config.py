@@ -9,7 +9,7 @@ from deploy.kube.groups import bundles, deployment_of, groups_of, place
 from deploy.ray.application import QUIET
 from deploy.ray.built import EVERYWHERE
 from deploy.ray.parts import GIVEN, VERSION, built_in, version
-from deploy.ray.sizes import SEMANTIC, sizes
+from deploy.ray.sizes import SEMANTIC, sizes, works
 from serving.errors import ConfigError
 from serving.settings.load import load_settings
 from serving.settings.root import Settings
@@ -68,7 +68,7 @@ def serve_config(settings: Settings, written: dict[str, Any]) -> dict[str, Any]:
 
 def secrets_of(settings: Settings) -> tuple[str, tuple[str, ...]]:
     """The variable with the database's URL, which every pod needs, and those with the keys of
-    hosted models, which only the gateways' pods do.
+    hosted models and other secrets, which only the gateways' pods do.
     """
     assert settings.storage.url_env is not None
     keys: dict[str, None] = {}
@@ -78,6 +78,10 @@ def secrets_of(settings: Settings) -> tuple[str, tuple[str, ...]]:
             keys |= {} if backend.api_key_file else {backend.api_key_env: None}
         if isinstance(backend, OpenAIEngine) and backend.api_key_env and not backend.api_key_file:
             keys[backend.api_key_env] = None
+    others = [settings.conversations.key_env] if settings.conversations.enabled else []
+    if works(settings) and (told := settings.batch.webhooks).enabled:
+        others += [told.secret_env, told.old_secret_env]
+    keys |= {name: None for name in others if name is not None}
     return settings.storage.url_env, tuple(keys)
 
 

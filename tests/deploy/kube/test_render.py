@@ -22,6 +22,7 @@ from k8s.checks.reading import load_all
 from k8s.checks.serve import serve_config_of, settings_of
 from serving.errors import ConfigError
 from serving.settings.load import load_settings
+from serving.settings.root import Settings
 from serving.settings.vllm import VllmEngine
 from tests.k8s.folder import needs_kubectl
 
@@ -142,6 +143,17 @@ def test_the_configuration_stands_in_serves_own_as_it_was_written() -> None:
 def test_secrets_are_named_and_never_held() -> None:
     assert secrets_of(load_settings(GPU)) == ("STEPWELL_DATABASE_URL", ("ANTHROPIC_API_KEY",))
     assert secrets_of(load_settings(MOCK)) == ("STEPWELL_DATABASE_URL", ())
+
+
+def test_secrets_that_are_no_keys_of_models_are_named_too() -> None:
+    written = load(MOCK)[1]
+    written["conversations"] = {"key_env": "DIGESTS"}
+    webhooks = {"enabled": True, "hosts": ["hooks.example.com"], "secret_env": "NEW"}
+    written["batch"] = {"enabled": True, "webhooks": {**webhooks, "old_secret_env": "OLD"}}
+    assert secrets_of(Settings.model_validate(written))[1] == ("DIGESTS", "NEW", "OLD")
+    written["batch"]["webhooks"]["enabled"] = False
+    written["conversations"]["enabled"] = False
+    assert secrets_of(Settings.model_validate(written))[1] == ()
 
 
 @pytest.mark.parametrize(
