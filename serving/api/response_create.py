@@ -12,6 +12,7 @@ from serving.api.chat import Endpoint
 from serving.api.desk import Desk, json_response
 from serving.api.exchange import Exchange
 from serving.api.limits import parse_object
+from serving.api.line_forms import line_request
 from serving.api.prompt_log import PromptLog
 from serving.api.response_body import (
     chat_of,
@@ -98,6 +99,7 @@ async def _queued(
     fields = {"custom_id": head.id, "method": "POST", "url": RESPONSES, "body": wanted}
     line = dumps(fields)
     parse_object(line, settings.limits)  # what it grew by may be too much
+    line_request(wanted, RESPONSES, settings.limits)  # so that no worker refuses it later
     queued = head.body("queued")
     await background.submit(keeper.described(head, queued), line, deadline)
     return json_response(queued)

@@ -108,6 +108,12 @@ class Run:
                 show_errors(self._console, batch, numbers)
                 say(self._console, f"{batch.id} failed; no results were written")
                 return 1
+            if batch.output_file_id is None and batch.error_file_id is None:
+                say(
+                    self._console,
+                    f"{batch.id} {batch.status} before it began; there are no results",
+                )
+                return 1
             written = write_results(
                 self._places,
                 sent or self._fetched(batch.input_file_id, folder / "sent.jsonl", gone=True),

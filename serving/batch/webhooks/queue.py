@@ -101,20 +101,22 @@ class Notices:
         await self._change(notice, {"due_at": due_at, "outcome": outcome})
 
     async def sweep(self, before: datetime) -> None:
-        """Forgets some of what had ended by then."""
+        """Forgets what had ended by then, some at a time."""
         old = select(webhooks.c.id).where(
             webhooks.c.state != "waiting", webhooks.c.ended_at < before
         )
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> int:
             ids = list((await connection.execute(old.limit(SWEPT_AT_ONCE))).scalars())
             if ids:
                 await connection.execute(delete(webhooks).where(webhooks.c.id.in_(ids)))
+            return len(ids)
 
         async with self._database.read() as connection:
             if (await connection.execute(old.limit(1))).one_or_none() is None:
                 return
-        await self._database.write(work)
+        while await written(self._database, work) == SWEPT_AT_ONCE:
+            pass
 
     def _due(self, full: Collection[str]) -> ColumnElement[bool]:
         c = webhooks.c

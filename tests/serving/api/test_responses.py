@@ -11,6 +11,7 @@ import pytest
 
 from serving.api.responses import add_response_routes
 from serving.backend import Backend
+from serving.batch.enqueue import Background
 from serving.errors import TierUnavailable
 from serving.settings.key_hash import digest
 from serving.storage.database import Database
@@ -31,13 +32,20 @@ class Away(ResponseStore):
 
 @asynccontextmanager
 async def served(
-    backend: Backend, folder: Path, store: type[ResponseStore] = ResponseStore, **changes: Any
+    backend: Backend,
+    folder: Path,
+    store: type[ResponseStore] = ResponseStore,
+    *,
+    queues: bool = False,
+    **changes: Any,
 ) -> AsyncIterator[Server]:
+    """Where it `queues`, responses in the background are taken, and nobody answers them."""
     database = await Database.open(f"sqlite:///{folder / 'r.db'}")
     try:
         async with serving(backend, **changes) as server:
             desk = server.app.state.desk
-            add_response_routes(server.app, desk, store(database), None)
+            background = Background(database, most_open=10) if queues else None
+            add_response_routes(server.app, desk, store(database), background)
             yield server
     finally:
         await database.close()
@@ -155,6 +163,24 @@ async def test_thoughts_and_blocks_for_the_provider_come_back(tmp_path: Path) ->
     request, _ = backend.asked[-1]
     assert [m.role for m in request.messages] == ["user", "assistant", "tool"]
     assert request.messages[1].provider_content == blocks
+
+
+async def test_what_a_worker_would_refuse_is_not_queued(tmp_path: Path) -> None:
+    calls = tuple(ToolCallPart(n, f"c{n}", "look", "{}") for n in range(3))
+    said = [Chunk(HEAD.id, HEAD.created, HEAD.model, tool_calls=calls)]
+    limits = {"max_messages": 6}
+    async with served(Scripted(said), tmp_path, queues=True, limits=limits) as server:
+        responses = server.sdk().responses
+        made = await responses.create(model="auto", input="Hi")
+        output: Any = [
+            {"type": "function_call_output", "call_id": f"c{n}", "output": "seen"} for n in range(3)
+        ]
+        asked: Any = {"model": "auto", "previous_response_id": made.id, "background": True}
+        with pytest.raises(openai.BadRequestError, match="at most 6 are allowed, got 7") as caught:
+            await responses.create(input=output, **asked)
+        assert caught.value.param == "input"
+        queued = await responses.create(input=output[:2], **asked)
+        assert queued.status == "queued"
 
 
 async def test_items_come_in_pages(tmp_path: Path) -> None:

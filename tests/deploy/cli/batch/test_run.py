@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai.types import Batch
 from typer.testing import CliRunner, Result
 
+from deploy.cli.batch.run import Places, Run
+from deploy.cli.batch.server import Server
 from deploy.cli.main import app
 from tests.e2e.configs import ladder, mock_tier
 from tests.e2e.stack import Stack, running
@@ -133,6 +136,36 @@ def test_without_waiting_there_is_an_id_to_come_back_with(served: Stack, tmp_pat
     latest = stepwell("status", "--url", served.url, "--limit", "1")
     assert batch_id in latest.stdout
     assert "completed" in latest.stdout
+
+
+class CancelledEarly(Server):
+    """Has one batch, which was cancelled before its lines were accepted: it has no files."""
+
+    def retrieve(self, batch_id: str) -> Batch:
+        return Batch(
+            id=batch_id,
+            object="batch",
+            status="cancelled",
+            created_at=1,
+            completion_window="24h",
+            endpoint="/v1/chat/completions",
+            input_file_id="file-1",
+        )
+
+    def download(self, file_id: str, target: Path) -> None:
+        target.write_text(json.dumps({"custom_id": file_id}) + "\n", "utf-8")
+
+
+def test_a_batch_that_never_began_has_no_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.jsonl"
+    with CancelledEarly("http://127.0.0.1:9", None) as server:
+        assert Run(server, Places(out)).resume("batch_1") == 1
+    told = capsys.readouterr().err
+    assert "batch_1 cancelled before it began" in told
+    assert "to come back" not in told
+    assert not out.exists()
 
 
 def test_where_the_input_is_gone_results_still_come(served: Stack, tmp_path: Path) -> None:

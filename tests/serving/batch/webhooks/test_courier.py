@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from serving.batch.values import utc_now
+from serving.batch.webhooks import queue
 from serving.batch.webhooks.courier import KEPT
 from serving.batch.webhooks.notice import notice_id
 from serving.batch.webhooks.queue import Notices
@@ -156,12 +157,15 @@ async def test_a_slow_receiver_does_not_hold_up_the_others(database: Database) -
             assert results.counts == {"delivered": 81}
 
 
-async def test_what_ended_long_ago_is_forgotten(database: Database) -> None:
+async def test_what_ended_long_ago_is_forgotten(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "SWEPT_AT_ONCE", 2)
     clock = Time()
     async with receiving() as receiver:
         chosen = settings(receiver)
         async with running(database, chosen, clock=clock):
-            await owed(database, receiver.url, "b1", now=clock.now)
+            await owed(database, receiver.url, *(f"a{i}" for i in range(5)), now=clock.now)
             await until(database, over)
         clock.on(KEPT.total_seconds() + 1)
         await owed(database, receiver.url, "b2", now=clock.now)
