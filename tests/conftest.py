@@ -5,8 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from serving.telemetry.logs import WORDY
+
+# How long an example takes says more about who else uses the machine than about the code.
+steady = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("steady", settings.default, **steady)
+settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True)

@@ -48,16 +48,16 @@ async def test_it_waits_where_others_climb(stack: Stack) -> None:
 async def test_at_its_deadline_there_was_no_room(stack: Stack) -> None:
     hurry = {"stepwell": {"deadline_ms": 400}}
     async with stack.async_client(timeout=30) as client:
-        first = asyncio.create_task(chat(client))
+        held = [asyncio.create_task(chat(client, service_tier="flex")) for _ in range(3)]
         await asyncio.sleep(0.2)
         with pytest.raises(openai.RateLimitError) as caught:
             await chat(client, service_tier="flex", extra_body=hurry)
         assert caught.value.code == "resource_unavailable"
-        await first
+        await asyncio.gather(*held)
 
 
 async def test_a_task_may_climb_instead(stack: Stack) -> None:
-    task = {"stepwell": {"task": "urgent", "deadline_ms": 1_500}}
+    task = {"stepwell": {"task": "urgent", "deadline_ms": 1_000}}
     async with stack.async_client(timeout=30) as client:
         held = [asyncio.create_task(chat(client, service_tier="flex")) for _ in range(3)]
         await asyncio.sleep(0.2)
