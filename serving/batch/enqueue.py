@@ -65,7 +65,9 @@ class Background:
             total=1,
             hidden=True,
         )
+        kept = response.expires_at - response.created_at  # counted from when it is answered
         values = {**asdict(response), "batch_id": batch.id, "request": line}
+        values["expires_at"] = deadline + kept
 
         async def work(connection: AsyncConnection) -> None:
             await self._check_room(connection, response.tenant)

@@ -134,3 +134,12 @@ async def all_ended(database: Database) -> None:
                 if not (await connection.execute(open_)).scalar_one():
                     return
             await asyncio.sleep(0.05)
+
+
+async def test_what_is_answered_late_is_kept_as_long_as_any_other(database: Database) -> None:
+    background, store = Background(database, most_open=100), ResponseStore(database)
+    response = queued()
+    day = timedelta(days=1)
+    await background.submit(response, line(response, "late"), response.created_at + day)
+    found = await store.get("default", response.id, response.created_at + day)
+    assert found.expires_at == response.created_at + day + HOUR

@@ -70,7 +70,7 @@ async def main(url: str, folder: str, port: str, when: str) -> None:
     owed = select(func.count()).where(webhooks.c.state == "waiting")
     await worker.start()
     # A process that was killed within a try leaves a lease of this many seconds.
-    async with running(database, chosen, margin_s=-4.5):
+    async with running(database, chosen, margin_s=-3.0):
         while True:
             async with database.read() as connection:
                 left = [(await connection.execute(query)).scalar_one() for query in (open_, owed)]

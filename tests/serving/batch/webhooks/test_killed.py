@@ -45,7 +45,7 @@ async def run(url: str, folder: Path, port: int, when: str) -> int:
         cwd=ROOT,
         stderr=asyncio.subprocess.PIPE,
     )
-    _, errors = await asyncio.wait_for(process.communicate(), 60)
+    _, errors = await asyncio.wait_for(process.communicate(), 240)
     assert process.returncode in (0, -signal.SIGKILL), errors.decode()
     return process.returncode
 
