@@ -21,11 +21,14 @@ from tests.e2e.attribution.compare import (
 )
 from tests.e2e.attribution.workload import (
     BATCH,
-    CACHE,
+    EXACT,
     FLEX,
+    HAS_SEMANTIC,
     LEVERS,
+    ORDER,
     PROMPT_CACHING,
     ROUTING,
+    SEMANTIC,
     questions,
     workload,
 )
@@ -63,7 +66,7 @@ def test_the_ledger_is_what_the_emulator_billed(found: Runs) -> None:
 
 def test_every_lever_had_something_to_do(found: Runs) -> None:
     full = found[ALL]
-    for lever in (CACHE, ROUTING, PROMPT_CACHING, BATCH):
+    for lever in (EXACT, ROUTING, PROMPT_CACHING, BATCH):
         assert full.part(lever) > 5 * TENTH, lever
     assert full.line.cache_hits > REQUESTS / 10
     assert full.line.escalated > REQUESTS / 10
@@ -73,10 +76,34 @@ def test_every_lever_had_something_to_do(found: Runs) -> None:
     assert full.line.parts.unanswered < 0
 
 
+@pytest.mark.skipif(not HAS_SEMANTIC, reason="the semantic cache needs the extra `cache`")
+def test_so_had_the_semantic_cache(found: Runs) -> None:
+    for on, run in found.items():
+        assert (run.line.semantic_hits > 0) == ({EXACT, SEMANTIC} <= on)
+    assert found[ALL].line.semantic_hits > REQUESTS / 20
+    assert found[ALL].part(SEMANTIC) > 5 * TENTH
+
+
+def test_lines_that_local_tiers_fail_went_to_the_providers_batches(found: Runs) -> None:
+    lines = sum(ask.how == "batch" for ask in workload(questions(), REQUESTS))
+    assert 0 < found[ALL].in_batches < lines, "some passed below"
+    assert found[ALL - {ROUTING}].in_batches == lines
+    for on, run in found.items():
+        assert (run.in_batches > 0) == (BATCH in on)
+
+
 def test_the_baseline_is_the_same_with_and_without(found: Runs) -> None:
-    assert len({run.line.baseline_usd for run in found.values()}) == 1
+    """But a semantic hit has the tokens of the question that was answered first."""
+    for reworded in (True, False):
+        alike = [r.line.baseline_usd for on, r in found.items() if remembers(on) == reworded]
+        assert len(set(alike)) == (HAS_SEMANTIC or not reworded)
     nothing = found[up_to(None)]
     assert nothing.spend == nothing.line.baseline_usd
+
+
+def remembers(on: frozenset[str]) -> bool:
+    """The semantic cache needs the exact one."""
+    return {EXACT, SEMANTIC} <= on
 
 
 def test_a_lever_on_top_of_those_before_it_saves_its_part(found: Runs) -> None:
@@ -84,7 +111,7 @@ def test_a_lever_on_top_of_those_before_it_saves_its_part(found: Runs) -> None:
     show("Each lever on top of those before it, USD", steps)
     for step in steps:
         assert step.later == 0, "what is off has no part"
-        assert_agrees(step)
+        assert_agrees(step, found)
         if step.lever != ROUTING:
             assert step.overhead == 0, "checks and failures come with cheaper tiers"
     assert sum(s.measured for s in steps) == found[up_to(None)].spend - found[ALL].spend
@@ -95,30 +122,34 @@ def test_a_lever_switched_off_alone_costs_its_part_less_what_others_take(found: 
     show("Each lever switched off alone, USD", list(steps.values()))
     for lever, step in steps.items():
         assert found[ALL - {lever}].part(lever) == 0
-        assert_agrees(step)
-    # Without the cache its hits are routed, and without routing Opus reads its prompts cheaply.
-    assert steps[CACHE].later > 0
-    assert 0 < steps[CACHE].measured < steps[CACHE].reported
-    assert steps[ROUTING].later > 0
-    assert 0 < steps[ROUTING].measured < steps[ROUTING].reported
-    # Nothing stands behind the last ones: what is reported is what is measured.
-    for lever in (PROMPT_CACHING, BATCH, FLEX):
-        assert abs(steps[lever].measured - steps[lever].reported) < TENTH + abs(steps[lever].later)
+        assert_agrees(step, found)
+    # Without a cache its hits are routed, and without routing Opus reads its prompts cheaply.
+    for lever in LEVERS[: LEVERS.index(ROUTING) + 1]:
+        assert steps[lever].later > 0
+        assert 0 < steps[lever].measured < steps[lever].reported
+    # Behind the last ones nothing takes their place: what is reported is what is measured.
+    for lever in LEVERS[LEVERS.index(PROMPT_CACHING) :]:
+        assert steps[lever].later == 0
+        assert steps[lever].measured == steps[lever].reported
 
 
-def assert_agrees(step: Ablation) -> None:
-    """To the picodollar; but where prompt caching is on in both runs, it learns from other calls,
-    or from the same ones in another order, and writes an entry earlier or later.
+def assert_agrees(step: Ablation, found: Runs) -> None:
+    """To the picodollar, and parts of levers before it are the same without it. But what the
+    semantic cache answered is a hit of its own when it comes again, and would be an exact one.
     """
-    assert step.estimate == 0
-    if step.lever in (CACHE, ROUTING, PROMPT_CACHING):
-        assert step.moved == 0
-        assert step.measured == step.expected
+    assert step.measured == step.expected
+    if step.lever == SEMANTIC:
+        assert 0 <= step.earlier < step.reported
     else:
-        assert abs(step.off) < TENTH
+        assert step.earlier == 0
+    if HAS_SEMANTIC and step.lever in (EXACT, SEMANTIC):  # without the exact one it is off, too
+        assert abs(step.estimate) < found[ALL].part(SEMANTIC) / 20
+    else:
+        assert step.estimate == 0
 
 
 def test_the_order_is_the_documented_one() -> None:
-    assert LEVERS == ("cache", "routing", "prompt_caching", "batch", "flex")
-    assert before(ROUTING) == (CACHE,)
+    levers = ("exact_cache", "semantic_cache", "routing", "prompt_caching", "batch", "flex")
+    assert levers == ORDER
+    assert before(PROMPT_CACHING)[-1] == ROUTING
     assert behind(PROMPT_CACHING) == (BATCH, FLEX)

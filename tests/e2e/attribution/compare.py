@@ -43,10 +43,10 @@ async def runs(asks: Sequence[Ask], folder: Path, *, one_tokenizer: bool = True)
 @dataclass(frozen=True, slots=True)
 class Ablation:
     """One lever less, USD. `measured`: what the run costs more without it. `reported`: its part
-    with it. `later`: what the levers behind it saved more without it. `overhead`: what checks and
-    unanswered attempts cost more with it, never positive for the lever that needs them. `estimate`:
-    by how much the two baselines differ, since tiers split text into different tokens. `moved`:
-    by how much the parts of levers before it are others without it.
+    with it. `later` and `earlier`: what the levers behind it and before it saved more without it.
+    `overhead`: what checks and unanswered attempts cost more with it, never positive for the lever
+    that needs them. `estimate`: by how much the two baselines differ, since tiers split text into
+    different tokens, and a semantic hit has those of another question.
     """
 
     lever: str
@@ -55,12 +55,12 @@ class Ablation:
     later: Decimal
     overhead: Decimal
     estimate: Decimal
-    moved: Decimal
+    earlier: Decimal
 
     @property
     def expected(self) -> Decimal:
         """Of what is documented to be measured."""
-        return self.reported - self.later + self.overhead + self.estimate
+        return self.reported - self.later - self.earlier + self.overhead + self.estimate
 
     @property
     def off(self) -> Decimal:
@@ -78,7 +78,7 @@ def ablation(lever: str, with_it: Replayed, without: Replayed) -> Ablation:
         later=more(behind(lever)),
         overhead=with_it.overhead - without.overhead,
         estimate=without.line.baseline_usd - with_it.line.baseline_usd,
-        moved=more(before(lever)),
+        earlier=more(before(lever)),
     )
 
 
@@ -96,7 +96,7 @@ def one_off(found: Runs) -> Iterator[Ablation]:
 
 def table(title: str, of: Sequence[Ablation]) -> Table:
     shown = columns(title, "lever")
-    names = ("measured", "reported", "later", "overhead", "estimate", "off")
+    names = ("measured", "reported", "later", "earlier", "overhead", "estimate", "off")
     for name in names:
         shown.add_column(name, justify="right")
     for one in of:

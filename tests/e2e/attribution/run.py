@@ -1,29 +1,29 @@
 """The stream through the whole stack, with any set of levers switched on.
 
-Everything is drawn from a seed and goes by one clock that stands still between requests, so that
-two runs differ only in what their levers do. The local tier counts prompts as Claude does where
-`one_tokenizer` says so: then all tiers bill the same tokens, and a baseline is no estimate.
+Everything is drawn from a seed and goes by one clock that stands still between requests, and what a
+request leaves behind (its check, an answer to be kept) is over before the next one comes, so that
+two runs differ only in what their levers do. Lines of batches come last, in one file. The local
+tier counts prompts as Claude does where `one_tokenizer` says so: then all tiers bill the same
+tokens, and a baseline is no estimate.
 """
 
-import json
+import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import func, select
+
 from deploy.adapters import Adapter, open_adapters
 from deploy.build import opened
-from serving.api.batch_lines import ChatLines
+from serving.api.app import create_app
 from serving.backend import Backend, Call, ChunkStream
-from serving.batch.values import LineAnswer, Owner, Parked, Resumed
-from serving.batches import BatchResult
 from serving.costs.report import Line, compute
 from serving.engines.mock.engine import MockBackend
-from serving.hosted.batches import AnthropicBatches
 from serving.hosted.emulator.app import Emulator, create_emulator
 from serving.hosted.emulator.clock import Clock
 from serving.hosted.emulator.positions import positions
@@ -35,42 +35,54 @@ from serving.settings.emulator import EmulatorBatches
 from serving.settings.root import Settings
 from serving.settings.tiers import MockEngine, TierSettings
 from serving.storage.database import Database
+from serving.storage.work import hosted_batches
 from serving.telemetry.metrics import Metrics
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Completion
+from tests.e2e.attribution.lines import answered
 from tests.e2e.attribution.workload import (
     BATCH,
-    CACHE,
+    EXACT,
     FLEX,
     PROMPT_CACHING,
     ROUTING,
+    SEMANTIC,
     Ask,
 )
 
 OPUS, SONNET = "claude-opus-4-8", "claude-sonnet-5"
-ENDPOINT = "/v1/chat/completions"
-OWNER = Owner("default", None)
 GAP_S = 2.0
+SETTLES_S = 60.0
+LASTING = frozenset({"embedder"})
+"""Tasks that a request may begin and that go on for good."""
+AT_ONCE = {
+    "enabled": True,
+    "concurrency": 1,  # so that lines are asked in their order
+    "poll_s": 0.1,
+    "flush_s": 0.05,
+    "hosted_poll_s": 0.1,
+    "hosted_poll_max_s": 0.2,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What the ledger says of a run, and what the emulator billed, USD."""
+    """What the ledger says of a run, and what the emulator billed, USD. `in_batches`: lines that
+    were answered by providers' batches, in as many turns as they needed.
+    """
 
     on: frozenset[str]
     line: Line
     billed: Decimal
     hosted: Decimal
+    in_batches: int
 
     @property
     def spend(self) -> Decimal:
         return self.line.spend_usd
 
     def part(self, lever: str) -> Decimal:
-        parts = self.line.parts
-        if lever == CACHE:
-            return parts.exact_cache + parts.semantic_cache
-        usd: Decimal = getattr(parts, lever)
+        usd: Decimal = getattr(self.line.parts, lever)
         return usd
 
     @property
@@ -91,11 +103,18 @@ async def replay(
     database = await Database.open(run.url)
     try:
         report = await compute(database, [], by=["tier"])
+        in_batches = await _in_batches(database)
     finally:
         await database.close()
     tiers = {line.name: line.spend_usd for line in report.breakdowns[0].lines}
     hosted = tiers.get("sonnet", Decimal(0)) + tiers.get("opus", Decimal(0))
-    return Replayed(on, report.total, emulator.account.total().usd, hosted)
+    return Replayed(on, report.total, emulator.account.total().usd, hosted, in_batches)
+
+
+async def _in_batches(database: Database) -> int:
+    async with database.read() as connection:
+        query = select(func.sum(hosted_batches.c.lines)).where(hosted_batches.c.state == "done")
+        return int((await connection.execute(query)).scalar_one() or 0)
 
 
 class _Run:
@@ -110,36 +129,34 @@ class _Run:
     async def start(self, stack: AsyncExitStack) -> Emulator:
         emulator = create_emulator(
             {model: _claude(model) for model in (OPUS, SONNET)},
-            batches=EmulatorBatches(delay_s=60.0, requests_per_s=1_000.0),
+            batches=EmulatorBatches(delay_s=0.0, requests_per_s=100_000.0),
             clock=self._clock,
         )
         server = EmulatorServer(emulator)
         url = await server.start()
         stack.push_async_callback(server.stop)
-        self._settings = Settings.model_validate(self._config(url))
-        service = await stack.enter_async_context(opened(self._settings, self._adapters))
+        settings = Settings.model_validate(self._config(url))
+        service = await stack.enter_async_context(opened(settings, self._adapters))
         self._backend = service.backend
-        self._lines = ChatLines(service.backend, self._settings)
+        gateway = EmulatorServer(create_app(service))
+        self._url = await gateway.start()
+        stack.push_async_callback(gateway.stop)
         return emulator
 
     async def ask_all(self) -> None:
-        parked: dict[bytes, Parked] = {}
+        pinned = ROUTING not in self._on
         for ask in self._asks:
-            await self._clock.advance(GAP_S)
-            body = ask.body(pinned=ROUTING not in self._on)
-            if ask.how == "batch":
-                line = _line(ask, body)
-                if (found := await self._answer(line)) is not None:
-                    parked[line] = found
-            else:
-                await self._live(ask, body)
-        while parked:
-            parked = await self._collect(parked)
+            if ask.how != "batch":
+                await self._clock.advance(GAP_S)
+                async with settled():
+                    await self._live(ask, ask.body(pinned=pinned))
+        lines = {f"ask-{a.number}": a.body(pinned=pinned) for a in self._asks if a.how == "batch"}
+        await answered(self._url, lines)
 
     async def _live(self, ask: Ask, body: Mapping[str, Any]) -> None:
         flex = ask.how == "flex" and FLEX in self._on
         call = Call(
-            request_id=f"req_{ask.number}",
+            request_id=f"req_{ask.number}",  # from which it follows what is checked
             tenant="default",
             deadline=time.monotonic() + 60,
             task="desk",
@@ -148,42 +165,6 @@ class _Run:
             service="flex" if flex else "live",
         )
         await self._backend.complete(ChatRequest.model_validate(body), call)
-
-    async def _answer(self, line: bytes, resumed: Resumed | None = None) -> Parked | None:
-        parks = frozenset({"sonnet", "opus"} if BATCH in self._on else ())
-        found = await self._lines.answer(
-            line, ENDPOINT, OWNER, deadline_s=60.0, parks=parks, resumed=resumed
-        )
-        if isinstance(found, LineAnswer):
-            assert found.status == 200, found.body
-            return None
-        return found
-
-    async def _collect(self, parked: Mapping[bytes, Parked]) -> dict[bytes, Parked]:
-        """Sends what is parked, a batch for each tier, and goes on with what comes back."""
-        by_tier: dict[str, list[tuple[bytes, Parked]]] = defaultdict(list)
-        for line, one in parked.items():
-            by_tier[one.tier].append((line, one))
-        again: dict[bytes, Parked] = {}
-        for tier, waiting in by_tier.items():
-            results = await self._batch(tier, [one.request for _, one in waiting])
-            for (line, one), result in zip(waiting, results, strict=True):
-                resumed = Resumed(one.journal, result)
-                if (found := await self._answer(line, resumed)) is not None:
-                    again[line] = found
-        return again
-
-    async def _batch(self, tier: str, requests: Sequence[ChatRequest]) -> list[BatchResult]:
-        backend = AnthropicBatches(self._settings.tier(tier))
-        try:
-            lines = [backend.prepare(f"line-{i}", r) for i, r in enumerate(requests)]
-            handle = await backend.submit(lines, tag="")
-            while (await backend.poll(handle.id)).state != "ended":
-                await self._clock.advance(60.0)
-            found = {result.custom_id: result async for result in backend.collect(handle.id)}
-        finally:
-            await backend.aclose()
-        return [found[line.custom_id] for line in lines]
 
     async def _adapters(
         self, tiers: Sequence[TierSettings], stack: AsyncExitStack, metrics: Metrics
@@ -195,42 +176,64 @@ class _Run:
         return found
 
     def _config(self, url: str) -> dict[str, Any]:
-        (self._folder / "key").write_text("sk-ant-a-test")
-        mode = "auto" if PROMPT_CACHING in self._on else "off"
-        claude = {
-            "engine": "anthropic",
-            "base_url": url,
-            "api_key_file": str(self._folder / "key"),
-            "prompt_cache": {"mode": mode},
+        desk = {
+            "name": "desk",
+            "cache": {
+                "enabled": EXACT in self._on,  # the semantic cache needs it
+                "semantic": {"delta": 0.1, "audit": 0.0},
+            },
+            "spot_check": {"share": 0.2, "reference": "opus"},
         }
-        local = {"engine": "mock", "ability": 0.3, "signal": 1.0, "time_scale": 0, "seed": 3}
         return {
-            "tiers": [
-                {
-                    "name": "local",
-                    "model": "mock-local",
-                    "backend": local,
-                    "price": {"kind": "tokens", "input_per_mtok": 0.1, "output_per_mtok": 0.4},
-                    "gate": {"min_mean": -0.2, "min_window": -4.0},
-                    "retries": 0,
-                },
-                {"name": "sonnet", "model": SONNET, "backend": claude, "effort": "none"},
-                {"name": "opus", "model": OPUS, "backend": claude},
-            ],
-            "tasks": [
-                {
-                    "name": "desk",
-                    "cache": {"enabled": True},
-                    "spot_check": {"share": 0.2, "reference": "opus"},
-                },
-                {"name": "nightly"},
-            ],
+            "tiers": self._tiers(url),
+            "tasks": [desk, {"name": "nightly"}],
             "spot_checks": {"max_usd_per_day": 1_000, "max_concurrent": 1},
-            "cache": {"max_bytes": 64_000_000 if CACHE in self._on else 0},
+            "cache": {"semantic": {"enabled": SEMANTIC in self._on, "deadline_ms": 10_000}},
+            "batch": {
+                **AT_ONCE,
+                "files_dir": str(self._folder / "files"),
+                "hosted": BATCH in self._on,
+            },
             "conversations": {"enabled": False},
             "storage": {"url": self.url, "flush_interval_s": 0.05},
             "log": {"level": "error"},
         }
+
+    def _tiers(self, url: str) -> list[dict[str, Any]]:
+        (self._folder / "key").write_text("sk-ant-a-test")
+        claude = {
+            "engine": "anthropic",
+            "base_url": url,
+            "api_key_file": str(self._folder / "key"),
+            "prompt_cache": {"mode": "auto" if PROMPT_CACHING in self._on else "off"},
+        }
+        local = {
+            "name": "local",
+            "model": "mock-local",
+            "backend": {
+                "engine": "mock",
+                "ability": 0.3,
+                "signal": 1.0,
+                "time_scale": 0,
+                "seed": 3,
+            },
+            "price": {"kind": "tokens", "input_per_mtok": 0.1, "output_per_mtok": 0.4},
+            "gate": {"min_mean": -0.2, "min_window": -4.0},
+            "retries": 0,
+        }
+        sonnet = {"name": "sonnet", "model": SONNET, "backend": claude, "effort": "none"}
+        return [local, sonnet, {"name": "opus", "model": OPUS, "backend": claude}]
+
+
+@asynccontextmanager
+async def settled() -> AsyncIterator[None]:
+    """What was begun within has ended, too."""
+    before = asyncio.all_tasks()
+    yield
+    begun = {t for t in asyncio.all_tasks() - before if t.get_name() not in LASTING}
+    if begun:
+        _, left = await asyncio.wait(begun, timeout=SETTLES_S)
+        assert not left, left
 
 
 class _Recounted:
@@ -258,8 +261,3 @@ def claude_tokens(request: ChatRequest) -> int:
 def _claude(model: str) -> MockBackend:
     engine = MockEngine(engine="mock", ability=20.0, time_scale=0, logprobs=False, seed=3)
     return MockBackend(TierSettings(name="claude", model=model, backend=engine), engine)
-
-
-def _line(ask: Ask, body: Mapping[str, Any]) -> bytes:
-    named = {"custom_id": f"ask-{ask.number}", "method": "POST", "url": ENDPOINT}
-    return json.dumps({**named, "body": body}).encode()

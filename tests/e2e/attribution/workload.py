@@ -1,6 +1,7 @@
 """A stream of requests, drawn from a seed: real questions where there are some."""
 
 import gzip
+import importlib.util
 import json
 import os
 import random
@@ -14,15 +15,19 @@ from tests.bench.hosted.texts import text
 DATA = os.environ.get("STEPWELL_TEST_DATA")
 FILE = "banking77_test.jsonl.gz"
 
-CACHE, ROUTING, PROMPT_CACHING, BATCH, FLEX = (
-    "cache",
+EXACT, SEMANTIC, ROUTING, PROMPT_CACHING, BATCH, FLEX = ORDER = (
+    "exact_cache",
+    "semantic_cache",
     "routing",
     "prompt_caching",
     "batch",
     "flex",
 )
-LEVERS = (CACHE, ROUTING, PROMPT_CACHING, BATCH, FLEX)
-"""In the order in which the ledger takes them."""
+"""In the order in which the ledger takes them, by the names of their parts."""
+
+HAS_SEMANTIC = importlib.util.find_spec("faiss") is not None
+"""Whether the extra is installed that the semantic cache needs."""
+LEVERS = tuple(lever for lever in ORDER if lever != SEMANTIC or HAS_SEMANTIC)
 
 LONG = 30
 """Texts in a batch's line."""
@@ -52,15 +57,21 @@ class Ask:
 
 def workload(texts: Sequence[str], count: int, seed: int = 7) -> list[Ask]:
     """Of the texts: a third of the questions come again, every fifth request is a batch's line (a
-    longer text, without the rules), every seventh can wait for room, every 24th meets a fault.
+    longer text, without the rules), every seventh can wait for room, every eighth is an earlier
+    question in other words, which comes once, every 24th meets a fault.
     """
     luck = random.Random(seed)
     fresh = iter(luck.sample(list(texts), count))
     asked: list[str] = []
+    reworded: list[str] = []
     found = []
     for number in range(count):
         if number % 5 == 4:
             found.append(Ask(number, " ".join(luck.sample(list(texts), LONG)), "batch"))
+            continue
+        if number % 8 == 6:
+            reworded.append(luck.choice([text for text in asked if text not in reworded]))
+            found.append(Ask(number, f"Please, {reworded[-1][0].lower()}{reworded[-1][1:]}"))
             continue
         again = asked and luck.random() < 1 / 3
         text = luck.choice(asked) if again else next(fresh)
