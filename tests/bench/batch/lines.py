@@ -10,8 +10,8 @@ from typing import Any
 
 SETS = ("banking77_test", "banking77_train", "clinc150_val", "clinc150_train")
 MAX_TOKENS = 300
-RULES = 150
-"""Sentences of a desk's rules: enough tokens for any model's prompt cache."""
+RULES = 20
+"""Sentences of a desk's rules: 260 words, fewer tokens than a prompt cache takes."""
 REFUSED_EVERY = 97
 """One line in so many asks a tier by name for what it cannot take, and so ends as an error."""
 TOO_LONG = "word " * 40_000
@@ -27,12 +27,12 @@ def texts(count: int, seed: int) -> list[tuple[str, str]]:
     return found[:count]
 
 
-def body(desk: str, text: str) -> dict[str, Any]:
+def body(desk: str, text: str, sentences: int = RULES) -> dict[str, Any]:
     """A chat request."""
     return {
         "model": "auto",
         "messages": [
-            {"role": "system", "content": rules(desk)},
+            {"role": "system", "content": rules(desk, sentences)},
             {"role": "user", "content": text},
         ],
         "max_completion_tokens": MAX_TOKENS,
@@ -41,19 +41,19 @@ def body(desk: str, text: str) -> dict[str, Any]:
     }
 
 
-def rules(desk: str) -> str:
-    parts = [f"Rule {i} of the {desk} desk: answer politely and name it." for i in range(RULES)]
+def rules(desk: str, sentences: int) -> str:
+    parts = [f"Rule {i} of the {desk} desk: answer politely and name it." for i in range(sentences)]
     return " ".join(parts)
 
 
-def write(path: Path, wanted: Sequence[tuple[str, str]]) -> dict[str, str]:
+def write(path: Path, wanted: Sequence[tuple[str, str]], sentences: int = RULES) -> dict[str, str]:
     """A batch's input file; `custom_id` of each line with its desk."""
     desks = {}
     with path.open("w", encoding="utf-8") as file:
         for i, (desk, text) in enumerate(wanted):
             custom_id = f"line-{i:05}"
             desks[custom_id] = desk
-            asked = body(desk, text)
+            asked = body(desk, text, sentences)
             if i % REFUSED_EVERY == REFUSED_EVERY - 1:
                 asked |= {"model": "local-7b", "messages": [{"role": "user", "content": TOO_LONG}]}
             line = {"custom_id": custom_id, "method": "POST", "body": asked}
