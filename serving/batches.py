@@ -27,6 +27,9 @@ from serving.wire.completion import Completion
 CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """What every provider accepts as the id of a line."""
 
+RESULTS_MISSING = "batch_results_missing"
+"""The code of the error of a `collect` that read all there is, and not all results are there."""
+
 BatchState = Literal["running", "cancelling", "ended", "failed"]
 """`failed`: refused as a whole, no line of it has a result. What was cancelled or has expired is
 `ended`: lines that were done before have results.
@@ -134,8 +137,9 @@ class BatchBackend(Protocol):
 
     def collect(self, batch_id: str) -> AsyncGenerator[BatchResult, None]:
         """The results of a batch that has ended, in no order, each as it arrives. What breaks off
-        may be collected again, from the start. `TierProtocolError` behind the last one where some
-        are missing or could not be read; a line of a cancelled or expired batch may have none.
+        may be collected again, from the start. `TierProtocolError` with the code `RESULTS_MISSING`
+        behind the last one where some are missing or could not be read; a line of a cancelled or
+        expired batch may have none.
         """
         ...
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import structlog
-
 from serving.api.answers import in_time
 from serving.api.auth import ALL_SCOPES, Caller
 from serving.api.calls import call_for
@@ -25,8 +23,6 @@ from serving.settings.root import Settings
 from serving.wire.chat import ChatRequest
 from serving.wire.completion import Completion, Usage
 from serving.wire.render import dumps, total_usage
-
-_log = structlog.get_logger("stepwell.batch")
 
 
 class ChatLines:
@@ -86,7 +82,7 @@ class ChatLines:
             completion = await self._completion(request, call, again=run.resumes)
             limits = self._settings.limits
             body = line_body(found["body"], completion, request, exchange, limits)
-            return _answered(body, completion, exchange)
+            return _answered(body, completion, exchange, run)
         except Parking as parking:
             return run.parked(parking, owner.tenant)
         except Exception as error:
@@ -127,7 +123,9 @@ class ChatLines:
         return request, replace(call, urgency="offline", service="live")
 
 
-def _answered(body: Mapping[str, Any], completion: Completion, exchange: Exchange) -> LineAnswer:
+def _answered(
+    body: Mapping[str, Any], completion: Completion, exchange: Exchange, run: LineRun
+) -> LineAnswer:
     figures = exchange.figures
     return LineAnswer(
         200,
@@ -137,6 +135,7 @@ def _answered(body: Mapping[str, Any], completion: Completion, exchange: Exchang
         tier=figures.tier,
         cost_usd=figures.cost_usd,
         baseline_cost_usd=figures.baseline_cost_usd,
+        unused=run.unused,
     )
 
 
@@ -158,13 +157,9 @@ def _invalid(param: str, why: str, code: str) -> InvalidRequest:
 
 
 def _refused(error: Exception, exchange: Exchange, run: LineRun) -> LineAnswer:
-    """Where the request is at fault, trying again cannot help."""
+    """Where the request is at fault, or its key is gone, trying again cannot help."""
     told: StepwellError = client_error(error, exchange)
     retry = not isinstance(told, ClientError | TierRejected)
-    if not retry and run.journal is not None and run.journal.paid:  # its key is gone, for one
-        assert run.journal.result is not None
-        cost = str(run.journal.result.cost_usd)
-        _log.error("batch_result_not_entered", request_id=run.request_id, cost_usd=cost)
     return LineAnswer(
         told.status,
         exchange.request_id,
@@ -174,6 +169,7 @@ def _refused(error: Exception, exchange: Exchange, run: LineRun) -> LineAnswer:
         cost_usd=exchange.figures.cost_usd,
         retry=retry,
         retry_after=told.retry_after,
+        unused=run.unused,
     )
 
 

@@ -49,13 +49,19 @@ class _Past:
 @dataclass(slots=True)
 class LineRun:
     """One run of a line: new, or going on where it was parked. Without a `journal` it is answered
-    as a live request.
+    as a live request. `lost`: what it should go on with could not be read.
     """
 
     request_id: str
     asked_at: float
     journal: Journal | None = None
     trace: Trace = field(default_factory=Trace)
+    lost: bool = False
+
+    @property
+    def unused(self) -> bool:
+        """Whether a result came that is not in the ledger."""
+        return self.lost or (self.journal is not None and self.journal.result is not None)
 
     @property
     def resumes(self) -> bool:
@@ -89,6 +95,7 @@ class LineRun:
             turn=head.turn,
             output_tokens=max((a.usage.completion_tokens for a in self.trace.attempts), default=0)
             or None,
+            unused=self.unused,
         )
 
 
@@ -96,9 +103,9 @@ def begin(parks: frozenset[str], resumed: Resumed | None) -> LineRun:
     """The run that goes on with `resumed`; a new one where there is nothing to go on with."""
     head, past = (None, None) if resumed is None else _read(resumed.journal)
     if resumed is None or head is None:
-        if resumed is not None and resumed.result is not None:
-            _log.error("batch_result_lost", cost_usd=str(resumed.result.cost_usd))
-        return LineRun(f"req_{new_id()}", time.time(), Journal(parks) if parks else None)
+        lost = resumed is not None and resumed.result is not None
+        journal = Journal(parks) if parks else None
+        return LineRun(f"req_{new_id()}", time.time(), journal, lost=lost)
     trace = Trace(started=time.monotonic() - max(0.0, time.time() - head.asked_at))
     cascade = None
     if past is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -11,6 +12,7 @@ import structlog
 from serving.batch.commits import Commits
 from serving.batch.files import FileStore
 from serving.batch.hosted.parking import Stay
+from serving.batch.hosted.values import LateResult
 from serving.batch.hosted.work import Hosted
 from serving.batch.jsonl import read_line
 from serving.batch.leases import Ended, Leases
@@ -54,6 +56,15 @@ class Answering:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    @property
+    def held(self) -> set[tuple[str, int]]:
+        """The lines in hand, by batch and number."""
+        return {(line.batch.id, line.number) for line in self._tasks.values()}
+
+    @property
+    def batch_ids(self) -> set[str]:
+        return {line.batch.id for line in self._tasks.values()}
+
     def begin(self, line: ClaimedLine) -> None:
         task = asyncio.create_task(self._run(line))
         self._tasks[task] = line
@@ -86,6 +97,8 @@ class Answering:
         try:
             found = await self._answer(line)
             if isinstance(found, Stay):
+                if found.parked.unused:
+                    await self._book(line)
                 await _surely(lambda: self._commits.put(found))
             else:
                 await self._end(line, found)
@@ -106,9 +119,20 @@ class Answering:
             due = self._clock() + timedelta(seconds=min(wait, MAX_RETRY_S))
             await _surely(lambda: self._leases.put_back([line], not_before=due))
             return
+        if answer.unused:
+            await self._book(line)
         batch = line.batch.id
         ended = Ended(line, answer, line_result(batch, line.number, line.custom_id, answer))
         await _surely(lambda: self._commits.put(ended))
+
+    async def _book(self, line: ClaimedLine) -> None:
+        """What the line went on with, and what nobody has used: it is paid for."""
+        resumed, batch = line.resumed, line.batch
+        if resumed is None or resumed.result is None:
+            return
+        named = (resumed.tier, resumed.request_id, resumed.turn)
+        late = LateResult(batch.tenant, batch.key_id, *named, resumed.result)
+        await _surely(lambda: self._hosted.book(late))
 
     async def _answer(self, line: ClaimedLine) -> LineAnswer | Stay:
         if line.claims > MAX_CLAIMS:
@@ -133,7 +157,8 @@ class Answering:
             if isinstance(stay, Stay):
                 return stay
             parks -= {answer.tier}
-            answer = await ask(parks=parks, resumed=stay)
+            unused, answer = answer.unused, await ask(parks=parks, resumed=stay)
+            answer = replace(answer, unused=unused)
         return answer
 
     async def _data(self, line: ClaimedLine) -> bytes | None:
@@ -157,4 +182,6 @@ async def _surely(write: Callable[[], Awaitable[None]]) -> None:
 
 def _lost(code: str, message: str, *, retry: bool = False) -> LineAnswer:
     error = {"message": message, "type": "api_error", "param": None, "code": code}
-    return LineAnswer(500, "", orjson.dumps({"error": error}), cost_usd=ZERO, retry=retry)
+    return LineAnswer(
+        500, "", orjson.dumps({"error": error}), cost_usd=ZERO, retry=retry, unused=True
+    )

@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serving.batch.enqueue import hidden_line
+from serving.batch.forgotten import Held, free_forgotten
 from serving.batch.hosted.parking import Stay, enter, forget, going_on
 from serving.batch.rows import batch_of, written
+from serving.batch.turns import in_turn
 from serving.batch.values import Batch, ClaimedLine, Clock, LineAnswer, Status
 from serving.batch.webhooks.queue import owe_batch_end
 from serving.storage.database import Database
 from serving.storage.work import batch_lines, batch_workers, batches
 
+READY = 1_000
 LONG_GONE = timedelta(days=1)
 PARKED = {"state": "parked", "owner": None, "not_before": None}
 
@@ -100,21 +103,40 @@ class Leases:
 
         return await written(self._database, work)
 
-    async def running(self) -> list[Batch]:
-        """All batches in progress, whoever answers their lines, oldest first."""
-        query = select(batches).where(batches.c.status == "in_progress")
+    async def running(self, among: Collection[str]) -> set[str]:
+        """Which of these batches are in progress."""
+        if not among:
+            return set()
+        query = select(batches.c.id).where(batches.c.id.in_(among))
         async with self._database.read() as connection:
-            rows = await connection.execute(query.order_by(batches.c.created_at, batches.c.id))
-            return [batch_of(row) for row in rows]
+            found = await connection.execute(query.where(batches.c.status == "in_progress"))
+            return set(found.scalars())
 
-    async def ready(self) -> set[str]:
-        """Of the batches in progress, those with a line that waits for a worker now."""
-        c = batch_lines.c
+    async def ready(self, turn: int, most: int) -> list[Batch]:
+        """Up to `most` batches in progress with a line that waits for a worker now, in the order of
+        the `turn`-th turn. There may be thousands of them, and this is asked for each line that
+        ends, so no more than ids leave the database, and of a tenant no more than `most`.
+        """
+        b, c = batches.c, batch_lines.c
         due = or_(c.not_before.is_(None), c.not_before <= self._clock())
-        waits = exists().where(c.batch_id == batches.c.id, c.state == "waiting", due)
-        query = select(batches.c.id).where(batches.c.status == "in_progress", waits)
+        waits = exists().where(c.batch_id == b.id, c.state == "waiting", due)
+        own = func.row_number().over(partition_by=b.tenant, order_by=(b.created_at, b.id))
+        ready = select(b.id, b.tenant, b.created_at, own.label("nth"))
+        found = ready.where(b.status == "in_progress", waits).subquery().c
+        query = select(found.id, found.tenant).where(found.nth <= most)
+        query = query.order_by(found.nth, found.created_at, found.id).limit(READY)
         async with self._database.read() as connection:
-            return set((await connection.execute(query)).scalars())
+            rows = (await connection.execute(query)).all()
+            ids = [row.id for row in in_turn(rows, turn)[:most]]
+            if not ids:
+                return []
+            full = await connection.execute(select(batches).where(b.id.in_(ids)))
+            by_id = {row.id: batch_of(row) for row in full}
+        return [by_id[one] for one in ids]
+
+    async def free_forgotten(self, held: Held) -> None:
+        """What is this worker's, but not in its hands."""
+        await free_forgotten(self._database, self._me, held)
 
     async def hidden_line(self, batch: Batch) -> bytes | None:
         """The line of a hidden batch; None where nobody waits for its answer any more."""

@@ -2,15 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
-from serving.batch.values import Batch
+
+class Tenants(Protocol):
+    @property
+    def tenant(self) -> str: ...
 
 
-def in_turn(running: Sequence[Batch], turn: int) -> list[Batch]:
+T = TypeVar("T", bound=Tenants)
+
+
+def in_turn(running: Sequence[T], turn: int) -> list[T]:
     """The batches, tenants alternating and each tenant's oldest first; who comes first moves on
     with `turn`. So neither a large batch nor a tenant with many holds up the others.
     """
-    by_tenant: dict[str, list[Batch]] = defaultdict(list)
+    by_tenant: dict[str, list[T]] = defaultdict(list)
     for batch in running:
         by_tenant[batch.tenant].append(batch)
     queues = list(by_tenant.values())

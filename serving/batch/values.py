@@ -112,7 +112,8 @@ class ClaimedLine:
 @dataclass(frozen=True, slots=True)
 class LineAnswer:
     """What a line came to: an HTTP status with its body (JSON). `retry`: the same line may do
-    better later, not before `retry_after` seconds.
+    better later, not before `retry_after` seconds. `unused`: the result that it went on with is
+    not in the ledger.
     """
 
     status: int
@@ -124,6 +125,7 @@ class LineAnswer:
     baseline_cost_usd: Decimal | None = None
     retry: bool = False
     retry_after: float | None = None
+    unused: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -137,7 +139,8 @@ class Parked:
     requests may share at their beginning (tools, system messages); lines that have it in common
     are best sent together. `journal` is what has happened so far, opaque; it comes back in
     `Resumed`. `turn` counts how often the line was parked, this time included. `output_tokens`: of
-    the longest answer that a tier has given it, None where it has had none.
+    the longest answer that a tier has given it, None where it has had none. `unused`: the result
+    that it went on with is not in the ledger.
     """
 
     tier: str
@@ -147,18 +150,23 @@ class Parked:
     request_id: str
     turn: int = 1
     output_tokens: int | None = None
+    unused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
     """What a parked line goes on with. `result` is None where its tier's batch gave none and none
     is to come: the line is then answered live or parked again, as `parks` says now. `dropped`:
-    parameters that did not reach the model, as `BatchBackend.prepare` said.
+    parameters that did not reach the model, as `BatchBackend.prepare` said. `tier`, `request_id`
+    and `turn` are as they were when it was parked; they name the result in the ledger.
     """
 
     journal: bytes
     result: BatchResult | None
     dropped: tuple[str, ...] = ()
+    tier: str = ""
+    request_id: str = ""
+    turn: int = 0
 
 
 class LineDesk(Protocol):

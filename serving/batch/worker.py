@@ -17,9 +17,9 @@ from serving.batch.answering import Answering
 from serving.batch.check import check_file, unreadable
 from serving.batch.files import FileStore
 from serving.batch.finalize import Finalizer
+from serving.batch.forgotten import Held
 from serving.batch.hosted.work import Hosted
 from serving.batch.leases import Leases
-from serving.batch.turns import in_turn
 from serving.batch.values import Batch, Clock, LineDesk, utc_now
 from serving.settings.batch import BatchSettings
 from serving.storage.database import Database
@@ -64,6 +64,7 @@ class Worker:
         self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._jobs: dict[str, asyncio.Task[None]] = {}
+        self._held: set[str] = set()
         self._turns = 0
         self._closing = False
         self._next_sweep = self._next_tidy = 0.0
@@ -113,9 +114,9 @@ class Worker:
         if tidies:
             self._next_tidy = time.monotonic() + self._settings.poll_s
             await self._leases.free_lost()
+            await self._leases.free_forgotten(self._held_now())
             await self._finalizer.settle()
-        running = await self._leases.running()
-        await self._answering.only({batch.id for batch in running})
+        await self._answering.only(await self._leases.running(self._answering.batch_ids))
         if tidies:
             await self._work("check", self._check, "validating")
             await self._work("finalize", self._finalize, "finalizing", "cancelling")
@@ -123,12 +124,17 @@ class Worker:
         if time.monotonic() >= self._next_sweep and "sweep" not in self._jobs:
             self._next_sweep = time.monotonic() + SWEEP_S
             self._begin("sweep", self._sweep())
-        await self._claim(running)
+        await self._claim()
 
-    async def _claim(self, running: Collection[Batch]) -> None:
+    def _held_now(self) -> Held:
+        return Held(self._answering.held, self._held, self._hosted.held)
+
+    async def _claim(self) -> None:
         """Shares what is free among the batches, so that a small one need not wait for a large."""
-        ready = await self._leases.ready()
-        queue = in_turn([batch for batch in running if batch.id in ready], self._turns)
+        free = self._at_once - len(self._answering)
+        if free <= 0:
+            return
+        queue = await self._leases.ready(self._turns, free)
         self._turns += 1
         for i, batch in enumerate(queue):
             free = self._at_once - len(self._answering)
@@ -151,13 +157,17 @@ class Worker:
             return
         batch = await self._leases.claim_batch(*of)
         if batch is not None:
-            self._begin(name, self._held(job, batch))
+            self._held.add(batch.id)
+            self._begin(name, self._holding(job, batch))
 
-    async def _held(self, job: Callable[[Batch], Awaitable[None]], batch: Batch) -> None:
+    async def _holding(self, job: Callable[[Batch], Awaitable[None]], batch: Batch) -> None:
         try:
             await job(batch)
         finally:
-            await self._leases.leave_batch(batch.id)
+            try:
+                await self._leases.leave_batch(batch.id)
+            finally:  # where that failed, it is freed as forgotten
+                self._held.discard(batch.id)
 
     def _begin(self, name: str, job: Any) -> None:
         task = asyncio.create_task(self._to_its_end(name, job))

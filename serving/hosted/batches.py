@@ -1,5 +1,6 @@
 """Anthropic's Message Batches through the `anthropic` SDK, as a BatchBackend."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from serving.batches import (
+    RESULTS_MISSING,
     BatchCounts,
     BatchHandle,
     BatchLimits,
@@ -46,7 +48,7 @@ CONNECT_S = 5.0
 ASK_S = 60.0
 """Of a question about batches, and of each wait for more of the results."""
 SUBMIT_S = 600.0
-"""Of a submit: 256 MB take a while."""
+"""Of a submit in all: 256 MB take a while."""
 CHUNK_BYTES = 65_536
 FREE = Decimal(0)
 
@@ -95,12 +97,13 @@ class AnthropicBatches:
         size = len(_HEAD) + sum(len(line.data) for line in lines) - 1 + len(_TAIL)
         headers = {"content-type": "application/json", "content-length": str(size)}
         with self._errors():
-            batch = await self._client.sdk.post(
-                PATH,
-                cast_to=MessageBatch,
-                content=_body(lines),
-                options={"headers": headers, "timeout": _timeout(SUBMIT_S)},
-            )
+            async with asyncio.timeout(SUBMIT_S):  # the client's own begins anew with each piece
+                batch = await self._client.sdk.post(
+                    PATH,
+                    cast_to=MessageBatch,
+                    content=_body(lines),
+                    options={"headers": headers, "timeout": _timeout(SUBMIT_S)},
+                )
             return _status(batch).handle
 
     async def poll(self, batch_id: str) -> BatchStatus:
@@ -149,7 +152,7 @@ class AnthropicBatches:
         if read < status.handle.lines:
             missing = f"{status.handle.lines - read} of {status.handle.lines} results"
             message = f"tier {self._name}: {missing} of batch {batch_id} are missing or unreadable"
-            raise TierProtocolError(message)
+            raise TierProtocolError(message, code=RESULTS_MISSING)
 
     async def aclose(self) -> None:
         """Closes the connections; the adapter is of no use afterwards."""

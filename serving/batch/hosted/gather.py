@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from serving.backend import new_id
 from serving.batch.hosted.parking import back
 from serving.batch.hosted.rules import Sending, arrange
-from serving.batch.hosted.values import BatchTier, ParkedRow, Tiers
+from serving.batch.hosted.store import release_stranded
+from serving.batch.hosted.values import AT_WORK, BatchTier, ParkedRow, Tiers
 from serving.batch.rows import written
 from serving.batch.values import Clock
 from serving.batches import BatchLimits
@@ -58,6 +59,7 @@ class Gatherer:
         """How many sets of lines were taken. One transaction takes no more than one batch may hold,
         so it goes on until nothing is due.
         """
+        await release_stranded(self._database)
         made = 0
         while more := sum([await self._gather(group) for group in await self._groups()]):
             made += more
@@ -109,19 +111,22 @@ class Gatherer:
         mine = and_(GATHERABLE, P.tenant == group.tenant, P.tier == group.tier)
         if warm:
             mine = and_(mine, P.warm)
+        # Before the lines are read: what one that ends just now has released is among them.
+        writing = await self._writing(connection, group)
         columns = (P.batch_id, P.number, P.custom_id, P.prefix, P.prefix_tokens, P.size, P.warm)
         query = select(*columns, P.expires_at, P.rest_tokens, P.output_tokens)
         query = query.add_columns(P.request_id, P.turn, batches.c.key_id)
         query = query.join(batches, batches.c.id == P.batch_id)
         query = query.where(mine, batches.c.status == "in_progress")
         query = query.order_by(P.prefix, P.batch_id, P.number).limit(limits.lines)
-        rows = (await connection.execute(query)).all()
+        locked = query.with_for_update(of=parked_lines, skip_locked=True)
+        rows = (await connection.execute(locked)).all()
         arranged = arrange(
             [ParkedRow.of(row) for row in rows],
             pays=self._tiers[group.tier].pays,
             limits=limits,
             rounds_fit=self._rounds_fit(rows),
-            writing=await self._writing(connection, group),
+            writing=writing,
             cheaper_live=self._tiers[group.tier].cheaper_live,
         )
         owners = {row.custom_id: row for row in rows}
@@ -134,10 +139,16 @@ class Gatherer:
         return len(arranged.sendings) + len(arranged.joins) + len(arranged.live)
 
     async def _writing(self, connection: AsyncConnection, group: _Group) -> dict[str, str]:
-        """Prefixes that are being written, and by which hosted batch."""
+        """Prefixes that are being written, and by which hosted batch. It does not end before this
+        transaction does, so whoever joins it now is released with the others.
+        """
         mine = and_(P.tenant == group.tenant, P.tier == group.tier, P.after.is_not(None))
-        rows = await connection.execute(select(P.prefix, P.after).where(mine).distinct())
-        return {row.prefix: row.after for row in rows}
+        rows = (await connection.execute(select(P.prefix, P.after).where(mine).distinct())).all()
+        h = hosted_batches.c
+        ids = {row.after for row in rows}
+        working = select(h.id).where(h.id.in_(ids), h.state.in_(AT_WORK)).order_by(h.id)
+        held = set((await connection.execute(working.with_for_update())).scalars()) if ids else ids
+        return {row.prefix: row.after for row in rows if row.after in held}
 
     async def _intend(
         self,

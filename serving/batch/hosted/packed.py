@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 
+import structlog
 from pydantic import TypeAdapter
 
 from serving import errors
 from serving.batches import BatchResult, LineState
-from serving.errors import StepwellError
+from serving.errors import StepwellError, TierError, TierProtocolError
 from serving.wire.completion import Completion
+
+_log = structlog.get_logger("stepwell.batch.hosted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +48,25 @@ def pack(result: BatchResult) -> bytes:
 
 
 def unpack(data: bytes) -> BatchResult:
-    """`ValueError` for what `pack` did not make."""
-    found = _adapter().validate_python(json.loads(data))
-    error: StepwellError | None = None
-    if found.error is not None:
-        kind = getattr(errors, found.error.kind, None)
-        if not (isinstance(kind, type) and issubclass(kind, StepwellError)):
-            raise ValueError(f"there is no error {found.error.kind!r}")
-        error = kind(
-            found.error.message,
-            param=found.error.param,
-            code=found.error.code,
-            retry_after=found.error.retry_after,
-        )
-    return BatchResult(found.custom_id, found.state, found.completion, error, found.cost_usd)
+    """What another version has packed and this one cannot read is an error of unknown cost, as an
+    answer of the provider that cannot be read is: it is paid for all the same.
+    """
+    try:
+        found = _adapter().validate_python(json.loads(data))
+    except ValueError as unread:
+        _log.error("batch_result_unreadable", error=type(unread).__name__)
+        error = TierProtocolError("what the batch gave cannot be read any more")
+        return BatchResult("", "errored", error=error)
+    kept = None if found.error is None else _made(found.error)
+    return BatchResult(found.custom_id, found.state, found.completion, kept, found.cost_usd)
+
+
+def _made(of: _Error) -> StepwellError:
+    """One of a kind that there is not here is a tier's, and none that may pass."""
+    kind = getattr(errors, of.kind, None)
+    if not (isinstance(kind, type) and issubclass(kind, StepwellError)):
+        kind = TierError
+    return kind(of.message, param=of.param, code=of.code, retry_after=of.retry_after)
 
 
 @cache

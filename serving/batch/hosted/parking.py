@@ -1,7 +1,12 @@
 """Lines on their way to a hosted batch and back, in the tables `batch_lines` and `parked_lines`.
 
 A row of `parked_lines` is `waiting` to be gathered, `sent` with a hosted batch, or `back`; its line
-is `parked` until it is back, and then an ordinary line that goes on with what the row holds.
+is `parked` until it is back, and then an ordinary line that goes on with what the row holds. One
+that is back without a result keeps its `hosted_id` until a worker takes the line: a result that
+comes first is its own.
+
+What a row says of its place is changed only by who has locked it, so that a result and a promotion
+can't both win. Rows are locked in the order of their keys, or not waited for.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -95,26 +100,42 @@ async def going_on(
     """What those of these lines go on with that were parked, by their number; and the tier that
     they do not wait for again, where they waited in vain.
     """
-    columns = (P.number, P.tier, P.dropped, P.journal, P.result)
+    columns = (P.number, P.tier, P.dropped, P.journal, P.result, P.hosted_id, P.request_id, P.turn)
     query = select(*columns).where(P.batch_id == batch_id, P.number.in_(numbers), P.state == "back")
+    query = query.order_by(P.number).with_for_update()
     found: dict[int, tuple[Resumed, frozenset[str]]] = {}
-    for row in await connection.execute(query):
+    rows = (await connection.execute(query)).all()
+    await _no_longer_waiting(connection, batch_id, [r.number for r in rows if r.hosted_id])
+    for row in rows:
         result = None if row.result is None else unpack(row.result)
         vain = frozenset([row.tier] if result is None else [])
-        found[row.number] = Resumed(row.journal, result, tuple(row.dropped)), vain
+        named = (row.tier, row.request_id, row.turn)
+        found[row.number] = Resumed(row.journal, result, tuple(row.dropped), *named), vain
     return found
+
+
+async def _no_longer_waiting(
+    connection: AsyncConnection, batch_id: str, numbers: Collection[int]
+) -> None:
+    """What comes for these lines from now on is late."""
+    if numbers:
+        mine = and_(P.batch_id == batch_id, P.number.in_(numbers))
+        await connection.execute(update(parked_lines).where(mine).values(hosted_id=None))
 
 
 async def back(
     connection: AsyncConnection, results: Sequence[tuple[tuple[str, int], bytes | None]]
 ) -> None:
-    """These lines go on, with these results."""
+    """These lines, whose rows the caller has locked, go on with these results."""
     values: dict[str, Any] = {"state": "back", "hosted_id": None, "after": None}
     values["result"] = bindparam("came")
     one = and_(P.batch_id == bindparam("of"), P.number == bindparam("nth"))
     rows = [{"of": of, "nth": nth, "came": came} for (of, nth), came in results]
     await connection.execute(update(parked_lines).where(one).values(values), rows)
-    keys = [key for key, _ in results]
+    await _goes_on(connection, [key for key, _ in results])
+
+
+async def _goes_on(connection: AsyncConnection, keys: Collection[tuple[str, int]]) -> None:
     mine = tuple_(batch_lines.c.batch_id, batch_lines.c.number).in_(keys)
     waits = {"state": "waiting", "not_before": None}
     await connection.execute(
@@ -123,7 +144,7 @@ async def back(
 
 
 async def again(connection: AsyncConnection, keys: Sequence[tuple[str, int]]) -> None:
-    """These lines wait to be gathered again."""
+    """These lines, whose rows the caller has locked, wait to be gathered again."""
     values = {"state": "waiting", "hosted_id": None, "after": None, "warm": False}
     await connection.execute(update(parked_lines).where(_among(keys)).values(values))
 
@@ -132,7 +153,8 @@ async def promote(
     database: Database, tiers: Collection[str], settings: BatchSettings, now: datetime
 ) -> int:
     """Lets lines go on without a result whose batch has no time to wait for one, or whose tier is
-    none of `tiers` any more; how many.
+    none of `tiers` any more; how many. There may be more of them than are answered soon, so a
+    result that comes while its line waits for its turn is still taken.
     """
     waiting = P.expires_at < now + promoted_below(settings, sent=False)
     sent = P.expires_at < now + promoted_below(settings, sent=True)
@@ -145,7 +167,9 @@ async def promote(
         rows = await connection.execute(query.with_for_update(skip_locked=True))
         keys = [(row.batch_id, row.number) for row in rows]
         if keys:
-            await back(connection, [(key, None) for key in keys])
+            values = {"state": "back", "after": None}
+            await connection.execute(update(parked_lines).where(_among(keys)).values(values))
+            await _goes_on(connection, keys)
         return len(keys)
 
     async with database.read() as connection:

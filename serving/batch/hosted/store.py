@@ -62,10 +62,13 @@ class HostedStore:
 
         return await written(self.database, work)
 
-    async def leave(self, hosted_id: str) -> None:
+    async def leave(self, hosted_id: str, next_at: datetime | None = None) -> None:
+        """Leaves it where it is still this worker's; until `next_at`, where that is given."""
+        values = {"owner": None} | ({} if next_at is None else {"next_at": next_at})
+
         async def work(connection: AsyncConnection) -> None:
             mine = and_(H.id == hosted_id, H.owner == self._me)
-            await connection.execute(update(hosted_batches).where(mine).values(owner=None))
+            await connection.execute(update(hosted_batches).where(mine).values(values))
 
         await self.database.write(work)
 
@@ -94,7 +97,7 @@ class HostedStore:
                 return None
             gone = and_(L.hosted_id == hosted.id, ~_awaited())
             await connection.execute(delete(hosted_lines).where(gone))
-            sizes = select(P.size).where(P.hosted_id == hosted.id, _open())
+            sizes = select(P.size).where(P.hosted_id == hosted.id, P.state == "sent", _open())
             found = list((await connection.execute(sizes)).scalars())
             if not found:
                 await changed(connection, hosted.id, {"state": "done", "owner": None})
@@ -107,10 +110,14 @@ class HostedStore:
         return await written(self.database, work)
 
     async def prepared(self, hosted: HostedBatch) -> list[PreparedLine]:
-        """What is sent, in the order of prefixes; a breakpoint that does not pay is left out."""
+        """What is sent, in the order of prefixes; a breakpoint that does not pay is left out. Only
+        lines of which it is known that they were sent, since what comes of others is nobody's.
+        """
         columns = (P.custom_id, P.marked, P.mark_at, P.mark_size, P.data)
         order = (P.prefix, P.batch_id, P.number)
-        query = select(*columns, *order).where(P.hosted_id == hosted.id).order_by(*order)
+        member = exists().where(L.hosted_id == hosted.id, L.custom_id == P.custom_id)
+        mine = and_(P.hosted_id == hosted.id, P.state == "sent", _open(), member)
+        query = select(*columns, *order).where(mine).order_by(*order)
         lines: list[PreparedLine] = []
         async with self.database.read() as connection:
             async for row in await connection.stream(query):
@@ -126,8 +133,10 @@ class HostedStore:
             return (await connection.execute(query)).first() is not None
 
     async def is_awaited(self, hosted: HostedBatch) -> bool:
-        """Whether any line still waits for this batch."""
-        query = select(P.number).where(P.hosted_id == hosted.id, _open()).limit(1)
+        """Whether any line still waits for this batch, or would take its result."""
+        comes = and_(L.hosted_id == hosted.id, L.custom_id == P.custom_id, L.state == "sent")
+        query = select(P.number).where(P.hosted_id == hosted.id, _open(), exists().where(comes))
+        query = query.limit(1)
         async with self.database.read() as connection:
             return (await connection.execute(query)).first() is not None
 
@@ -164,6 +173,22 @@ async def changed(
     return hosted_of(row)
 
 
+async def release_stranded(database: Database) -> None:
+    """Releases lines that wait for a hosted batch which is over."""
+    waited = select(P.after).where(P.after.is_not(None)).distinct()
+    async with database.read() as connection:
+        after = set((await connection.execute(waited)).scalars())
+        working = select(H.id).where(H.id.in_(after), H.state.in_(AT_WORK))
+        over = after - set((await connection.execute(working)).scalars()) if after else after
+
+    async def work(connection: AsyncConnection) -> None:
+        for hosted_id in sorted(over):
+            await _release_followers(connection, hosted_id)
+
+    if over:
+        await database.write(work)
+
+
 async def _release_followers(connection: AsyncConnection, hosted_id: str) -> None:
     """Lines that waited for a prefix to be written are sent now. Where it was not written, they
     are gathered as if for the first time.
@@ -188,11 +213,12 @@ def _open() -> ColumnElement[bool]:
 
 
 def _awaited() -> ColumnElement[bool]:
-    """Of a line of a hosted batch: somebody waits for its result there."""
+    """Of a line of a hosted batch: it waits for its result there, and for nothing else."""
     return exists().where(
         P.batch_id == L.batch_id,
         P.number == L.number,
         P.hosted_id == L.hosted_id,
+        P.state == "sent",
         batches.c.id == P.batch_id,
         batches.c.status == "in_progress",
     )

@@ -74,6 +74,7 @@ class Submitter:
         others = await self._store.others(hosted)
         candidates = could_be(listed, lines=hosted.lines, tag=hosted.id, known=others.known)
         sure = [c for c in candidates if c.tag is not None]
+        candidates = sure or candidates
         alone = not (others.searching or others.unproven)
         if len(candidates) == 1 and (sure or alone):
             await self._submitted(hosted, candidates[0], adopted=not sure)
@@ -83,10 +84,12 @@ class Submitter:
             await self._missing(hosted, others)
 
     async def _listed(self, hosted: HostedBatch, tier: BatchTier) -> list[BatchStatus]:
-        """What the provider created while this batch may have been on its way."""
+        """What the provider created while this batch may have been on its way: whoever sent it may
+        have lost his lease and gone on, for as long as a submit takes.
+        """
         assert hosted.sent_at is not None, "it may have left"
         assert hosted.ambiguous_at is not None, "it is set with the state"
-        latest = hosted.ambiguous_at + SKEW
+        latest = hosted.ambiguous_at + max(SKEW, timedelta(seconds=self._settings.ambiguous_s))
         found = [status async for status in tier.backend.list(hosted.sent_at - SKEW)]
         return [status for status in found if status.handle.created_at <= latest]
 

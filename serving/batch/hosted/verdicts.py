@@ -23,7 +23,7 @@ L, P = hosted_lines.c, parked_lines.c
 
 
 class _Sent:
-    """A line that was sent, and of what is `awaited` there `tries` and `expires_at`."""
+    """A line that was sent, and its row among the parked ones where that waits for a result."""
 
     def __init__(self, row: Any, parked: Any | None) -> None:
         self.custom_id: str = row.custom_id
@@ -31,8 +31,15 @@ class _Sent:
         self.key_id: str | None = row.key_id
         self.request_id: str = row.request_id
         self.turn: int = row.turn
-        self.awaited = parked is not None
         self.parked = parked
+
+    def takes(self, result: BatchResult | None) -> bool:
+        """Whether the line goes by this. One that was promoted, and waits for its turn to be
+        answered live, takes an answer and nothing else.
+        """
+        if self.parked is None:
+            return False
+        return self.parked.state == "sent" or _succeeded(result)
 
 
 class Verdicts:
@@ -63,13 +70,14 @@ class Verdicts:
 
         async def work(connection: AsyncConnection) -> list[LateResult]:
             rows = await self._sent(connection, hosted, L.custom_id.in_(found))
-            await self._settle(connection, hosted, [r for r in rows if r.awaited], found)
+            takes = [r for r in rows if r.takes(found[r.custom_id])]
+            await self._settle(connection, hosted, takes, found)
             return [
                 LateResult(
                     hosted.tenant, r.key_id, hosted.tier, r.request_id, r.turn, found[r.custom_id]
                 )
                 for r in rows
-                if not r.awaited
+                if not r.takes(found[r.custom_id])
             ]
 
         late = await written(self._store.database, work)
@@ -128,7 +136,7 @@ class Verdicts:
     async def _finish_some(self, hosted: HostedBatch) -> int:
         async def work(connection: AsyncConnection) -> int:
             rows = await self._sent(connection, hosted, None)
-            await self._settle(connection, hosted, [r for r in rows if r.awaited], {})
+            await self._settle(connection, hosted, [r for r in rows if r.takes(None)], {})
             await _mark(connection, hosted, [r.custom_id for r in rows], "failed")
             return len(rows)
 
@@ -137,7 +145,9 @@ class Verdicts:
     async def _sent(
         self, connection: AsyncConnection, hosted: HostedBatch, which: ColumnElement[bool] | None
     ) -> list[_Sent]:
-        """Lines without a result so far, locked; whether somebody waits for it there."""
+        """Lines without a result so far, locked, and with them the rows that wait for one: whoever
+        promotes them meanwhile comes before or after, not between.
+        """
         mine = and_(L.hosted_id == hosted.id, L.state == "sent")
         if which is not None:
             mine = and_(mine, which)
@@ -146,10 +156,11 @@ class Verdicts:
         rows = (await connection.execute(query)).all()
         keys = keys_of(rows)
         running = batches.c.status == "in_progress"
-        there = select(P.batch_id, P.number, P.tries, P.expires_at).where(
+        there = select(P.batch_id, P.number, P.state, P.tries, P.expires_at).where(
             tuple_(P.batch_id, P.number).in_(keys), P.hosted_id == hosted.id
         )
         there = there.join(batches, and_(batches.c.id == P.batch_id, running))
+        there = there.order_by(P.batch_id, P.number).with_for_update(of=parked_lines)
         found = {(r.batch_id, r.number): r for r in await connection.execute(there)}
         return [_Sent(row, found.get((row.batch_id, row.number))) for row in rows]
 

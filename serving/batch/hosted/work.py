@@ -131,8 +131,13 @@ class HostedWork:
         self._submitter = Submitter(store, verdicts, settings, clock)
         self._collector = Collector(store, verdicts, settings, clock)
         self._gatherer = Gatherer(store.database, tiers, settings, clock)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}
         self._next_note = 0.0
+
+    @property
+    def held(self) -> set[str]:
+        """The hosted batches that this worker deals with right now."""
+        return set(self._tasks.values())
 
     async def turn(self) -> None:
         database, now = self._store.database, self._clock()
@@ -149,8 +154,8 @@ class HostedWork:
             if hosted is None:
                 return
             task = asyncio.create_task(self._deal(hosted, self._tiers[hosted.tier]))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = hosted.id
+            task.add_done_callback(self._tasks.pop)
 
     async def sweep(self) -> None:
         await self._store.sweep(self._clock() - KEPT - SKEW)
@@ -165,13 +170,17 @@ class HostedWork:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _deal(self, hosted: HostedBatch, tier: BatchTier) -> None:
+        next_at = None
         try:
             await self._step(hosted)(hosted, tier)
         except Exception:
             _log.exception("hosted_batch_not_dealt_with", state=hosted.state)
-            await asyncio.sleep(self._settings.poll_s)  # it would be claimed again at once
-        finally:
-            await self._store.leave(hosted.id)
+            # Else it would be claimed again at once, before all others.
+            next_at = self._clock() + timedelta(seconds=self._settings.hosted_poll_s)
+        try:
+            await self._store.leave(hosted.id, next_at)
+        except Exception as error:  # `free_forgotten` does it later
+            _log.warning("hosted_batch_not_left", error=type(error).__name__)
         self._resumed()
 
     def _step(self, hosted: HostedBatch) -> Callable[[HostedBatch, BatchTier], Awaitable[None]]:

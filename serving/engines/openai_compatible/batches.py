@@ -13,6 +13,7 @@ from openai import Timeout
 from openai.types import Batch
 
 from serving.batches import (
+    RESULTS_MISSING,
     BatchCounts,
     BatchHandle,
     BatchLimits,
@@ -53,7 +54,7 @@ PAGE = 100
 ASK_S = 60.0
 """Of a question about batches, and of each wait for more of the results."""
 SUBMIT_S = 600.0
-"""Of the upload of a batch's lines."""
+"""Of a submit in all, the upload of its lines included."""
 
 FREE = Decimal(0)
 
@@ -78,6 +79,7 @@ class OpenAIBatches:
         self._tier, self._price = tier, price
         self._engine = engine_of(tier)
         self._client = client(tier)
+        self._keeps_tags = False  # as far as has been seen
 
     @property
     def limits(self) -> BatchLimits:
@@ -97,11 +99,17 @@ class OpenAIBatches:
         with tempfile.TemporaryFile() as file:
             await asyncio.to_thread(_write, file, lines)
             with self._errors():
-                uploaded = await self._client.sdk.files.create(
-                    file=("batch.jsonl", file, "application/jsonl"),
-                    purpose="batch",
-                    **self._options(SUBMIT_S),
-                )
+                async with asyncio.timeout(SUBMIT_S):  # the client's own is for each piece
+                    handle = await self._send(file, tag)
+                    return replace(handle, lines=len(lines))
+
+    async def _send(self, file: BinaryIO, tag: str) -> BatchHandle:
+        with self._errors():
+            uploaded = await self._client.sdk.files.create(
+                file=("batch.jsonl", file, "application/jsonl"),
+                purpose="batch",
+                **self._options(SUBMIT_S),
+            )
         try:
             with self._errors():
                 batch = await self._client.sdk.batches.create(
@@ -111,15 +119,18 @@ class OpenAIBatches:
                     metadata={TAG: tag},
                     **self._options(ASK_S),
                 )
-                return replace(self._status(batch).handle, lines=len(lines))
+                return self._status(batch).handle
         except TierError as error:
             if not may_have_arrived(error):
-                with suppress(TierError), self._errors():
-                    await self._client.sdk.files.delete(uploaded.id, **self._options(ASK_S))
+                await self._drop(uploaded.id)
             raise
 
     async def poll(self, batch_id: str) -> BatchStatus:
-        return (await self._batch(batch_id))[1]
+        """Where a batch with a mark has failed, its upload is deleted."""
+        batch, status = await self._batch(batch_id)
+        if status.state == "failed" and status.handle.tag:
+            await self._drop(batch.input_file_id)
+        return status
 
     async def cancel(self, batch_id: str) -> BatchStatus:
         try:
@@ -142,6 +153,7 @@ class OpenAIBatches:
                 yield status
 
     async def collect(self, batch_id: str) -> AsyncGenerator[BatchResult, None]:
+        """Whoever reads to the end of all results needs the upload no more, and it is deleted."""
         batch, status = await self._batch(batch_id)
         if status.state not in {"ended", "failed"}:
             message = f"batch {batch_id} has not ended; it has no results yet"
@@ -158,11 +170,18 @@ class OpenAIBatches:
         missing = counts.succeeded + counts.errored - read
         if missing > 0:
             message = f"{missing} results of batch {batch_id} are missing or unreadable"
-            raise TierProtocolError(f"{self._tier.name}: {message}")
+            raise TierProtocolError(f"{self._tier.name}: {message}", code=RESULTS_MISSING)
+        if read or status.handle.tag:
+            await self._drop(batch.input_file_id)
 
     async def aclose(self) -> None:
         """Closes the connections; the adapter is of no use afterwards."""
         await self._client.sdk.close()
+
+    async def _drop(self, file_id: str) -> None:
+        """What cannot be deleted stays, until the server's own time for files is over."""
+        with suppress(TierError), self._errors():
+            await self._client.sdk.files.delete(file_id, **self._options(ASK_S))
 
     async def _batch(self, batch_id: str) -> tuple[Batch, BatchStatus]:
         with self._errors():
@@ -222,13 +241,20 @@ class OpenAIBatches:
         state = _STATES.get(batch.status)
         if state is None:
             raise TierProtocolError(f"{self._tier.name}: the answer is no batch")
-        found, tag = batch.request_counts, (batch.metadata or {}).get(TAG, "")
+        found, tag = batch.request_counts, self._tag(batch)
         handle = BatchHandle(batch.id, _time(batch.created_at), found.total if found else 0, tag)
         counts = BatchCounts(found.completed, found.failed) if found else None
         expires = None if batch.expires_at is None else _time(batch.expires_at)
         data = (batch.errors.data if batch.errors else None) or []
         reason = "; ".join(e.message or e.code or "no reason given" for e in data[:10])
         return BatchStatus(handle, state, counts, expires, self._client.scrub(reason) or None)
+
+    def _tag(self, batch: Batch) -> str | None:
+        """Some servers keep no metadata: there, a batch without any may be anyone's."""
+        if batch.metadata is None:
+            return "" if self._keeps_tags else None
+        self._keeps_tags = self._keeps_tags or TAG in batch.metadata
+        return batch.metadata.get(TAG, "")
 
     @contextmanager
     def _errors(self, *, began: bool = False) -> Iterator[None]:

@@ -93,6 +93,7 @@ async def _measure(
         httpx2.AsyncClient(base_url=stack.url, limits=limits, timeout=60, trust_env=False) as http,
         stack.async_client(timeout=60) as client,
     ):
+        await _capacity(http, asked)  # connections, learning and the processor's caches
         rate = LOAD * await _capacity(http, asked)
         drawn = random.Random(3)
         pairs = []

@@ -196,13 +196,13 @@ async def test_a_line_that_fails_in_the_end_says_what_all_of_it_cost(books: Book
     assert ended.request_id == parked.request_id
 
 
-async def test_a_result_that_nobody_may_have_is_told_with_its_cost(books: Books) -> None:
+async def test_a_result_that_nobody_may_have_is_said_to_be_unused(books: Books) -> None:
     parked = await Desk(books, small=[DOUBTFUL]).park()
-    with capture_logs() as logs:
-        await Desk(books).end(after=parked, result=answer(), owner=Owner("acme", "k1"))
-    assert [(e["event"], e["request_id"]) for e in logs] == [
-        ("batch_result_not_entered", parked.request_id)
-    ]
+    revoked = await Desk(books).end(after=parked, result=answer(), owner=Owner("acme", "k1"))
+    assert (revoked.status, revoked.unused) == (403, True)
+    used = await Desk(books).end(after=parked, result=answer())
+    assert (used.status, used.unused) == (200, False)
+    assert not (await Desk(books).end(after=parked, parks=frozenset())).unused  # none came
 
 
 async def test_a_line_that_is_tried_again_after_its_result_pays_for_it_once(books: Books) -> None:
@@ -227,8 +227,10 @@ async def test_a_journal_that_nobody_can_read_is_as_none(books: Books, journal: 
     with capture_logs() as logs:
         again = await Desk(books, small=[DOUBTFUL]).park(after=lost, result=answer())
     assert again.request_id != parked.request_id
-    assert [e["event"] for e in logs] == ["journal_unreadable", "batch_result_lost"]
-    assert logs[-1]["cost_usd"] == "0.000600000000"
+    assert [e["event"] for e in logs] == ["journal_unreadable"]
+    assert again.unused
+    live = await Desk(books, small=[Reply("sure")]).end(after=lost, result=answer())
+    assert live.unused
 
 
 async def test_of_another_version_the_head_counts(books: Books) -> None:

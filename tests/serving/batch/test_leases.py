@@ -4,17 +4,23 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from serving.api.batch_lines import ChatLines
+from serving.batch.check import line_row
 from serving.batch.files import FileStore
 from serving.batch.leases import Ended, Leases
 from serving.batch.service import BatchService
-from serving.batch.values import Batch, LineAnswer, utc_now
+from serving.batch.values import CHAT, Batch, LineAnswer, utc_now
 from serving.batch.worker import Worker
 from serving.settings.batch import BatchSettings
 from serving.storage.database import Database
+from serving.storage.work import batch_lines, batches
 from tests.serving.api.scripted import Scripted
 from tests.serving.api.server import settings
 from tests.serving.batch.test_killed import LINES, OWNER, submitted
@@ -94,7 +100,8 @@ async def two(database: Database, tmp_path: Path) -> AsyncIterator[tuple[Leases,
 
 
 async def only(leases: Leases) -> Batch:
-    (batch,) = await leases.running()
+    (batch,) = await leases.ready(0, 9)
+    assert await leases.running([batch.id, "batch_other"]) == {batch.id}
     return batch
 
 
@@ -155,3 +162,46 @@ async def test_a_worker_that_ends_leaves_what_it_holds(database: Database, tmp_p
         await one.claim_lines(batch, 3)
         await one.end()
         assert len(await other.claim_lines(batch, 3)) == 3
+
+
+async def test_whose_turn_it_is_among_very_many(database: Database) -> None:
+    """A tenant with ever so many batches holds up nobody, and of what waits little is read."""
+    begun = utc_now()
+    leases = Leases(database, "one", lease_s=30, clock=lambda: begun)
+    names = [*(f"a{i:02}" for i in range(60)), "b00", "b01", "c00"]
+    made = [
+        Batch(
+            id=name,
+            tenant=name[0],
+            key_id=None,
+            endpoint=CHAT,
+            input_file_id="",
+            completion_window="24h",
+            labels=None,
+            status="in_progress",
+            created_at=begun + timedelta(seconds=i),
+            expires_at=begun + timedelta(days=1),
+            hidden=i % 2 == 0,
+        )
+        for i, name in enumerate(names)
+    ]
+    idle = ("a00", "b00")  # none of their lines waits for a worker
+    lines = [line_row(name, 1, "x", 0, 1) for name in names]
+    for line in lines:
+        line["state"] = "leased" if line["batch_id"] in idle else "waiting"
+
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(insert(batches), [asdict(one) for one in made])
+        await connection.execute(insert(batch_lines), lines)
+
+    await database.write(work)
+
+    async def ready(turn: int, most: int) -> list[str]:
+        return [batch.id for batch in await leases.ready(turn, most)]
+
+    assert await ready(0, 4) == ["a01", "b01", "c00", "a02"]
+    assert await ready(1, 4) == ["b01", "c00", "a01", "a02"]
+    assert await ready(2, 1) == ["c00"]
+    assert len(await ready(0, 99)) == len(names) - len(idle)
+    assert await leases.running(["a00", "a01", "gone"]) == {"a00", "a01"}
+    assert await leases.running([]) == set()

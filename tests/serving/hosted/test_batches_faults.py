@@ -18,12 +18,15 @@ from serving.errors import (
     TierError,
     TierMisconfigured,
     TierProtocolError,
+    TierTimeout,
     TierUnavailable,
 )
+from serving.hosted import batches
 from serving.hosted.batches import AnthropicBatches
 from serving.hosted.emulator.server import EmulatorServer
 from tests.serving.hosted.batch_stage import collected, lines, stage
 from tests.serving.hosted.fakes import Scripted, answer, tier
+from tests.serving.trickling import Trickling
 
 
 @pytest.mark.parametrize("fault", ["dropped", "malformed"])
@@ -101,6 +104,22 @@ async def test_refused_answers_are_content_filter_here_too() -> None:
         (found,) = (await collected(it.backend, handle.id)).values()
     assert found.completion is not None
     assert found.completion.first.finish_reason == "content_filter"
+
+
+async def test_a_submit_ends_in_its_time_however_slowly_its_answer_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batches, "SUBMIT_S", 0.5)
+    server = EmulatorServer(Trickling("/v1/messages/batches"))
+    backend = AnthropicBatches(tier(), base_url=await server.start())
+    try:
+        async with asyncio.timeout(5):
+            with pytest.raises(TierTimeout) as caught:
+                await backend.submit(lines(backend, 2), tag="")
+        assert may_have_arrived(caught.value)
+    finally:
+        await backend.aclose()
+        await server.stop()
 
 
 class Endless:

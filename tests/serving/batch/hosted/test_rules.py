@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,14 @@ from serving.batch.hosted.rules import (
 )
 from serving.batch.hosted.values import Alike, ParkedRow
 from serving.batches import BatchLimits, BatchResult, LineState, cancelled, expired
-from serving.errors import StepwellError, TierRateLimited, TierRejected, TierUnavailable
+from serving.errors import (
+    StepwellError,
+    TierError,
+    TierProtocolError,
+    TierRateLimited,
+    TierRejected,
+    TierUnavailable,
+)
 from serving.settings.batch import BatchSettings
 from tests.serving.hosted.fakes import answer
 
@@ -162,6 +170,19 @@ def test_every_line_goes_somewhere_once(
         assert 0 < len(sending.rows) <= lines
         assert sum(r.size for r in sending.rows) <= limits.bytes
         assert sending.marked <= {r.custom_id for r in sending.rows}
+
+
+def test_a_result_that_another_version_kept_is_a_failure_and_not_lost() -> None:
+    cost = Decimal("0.02")
+    kept = pack(BatchResult("a", "errored", error=TierRejected("no", code="c"), cost_usd=cost))
+    found = unpack(kept.replace(b"TierRejected", b"TierExhausted"))
+    assert (found.custom_id, found.state, found.cost_usd) == ("a", "errored", cost)
+    assert type(found.error) is TierError
+    assert (found.error.message, found.error.code) == ("no", "c")
+    for damaged in (b"{}", b"not JSON", kept.replace(b"errored", b"shelved")):
+        unread = unpack(damaged)
+        assert (unread.state, unread.completion, unread.cost_usd) == ("errored", None, None)
+        assert type(unread.error) is TierProtocolError
 
 
 @pytest.mark.parametrize(

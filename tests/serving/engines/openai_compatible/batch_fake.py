@@ -22,10 +22,12 @@ CREATED = 1_800_000_000
 class BatchFake:
     """`files` by their ids, `batches` in the order of their creation. `answers[what]` are replies
     that come instead of the next ones to `upload`, `create`, `retrieve`, `cancel` or `content`.
+    `keeps_metadata`: as OpenAI does, and not every server.
     """
 
     def __init__(self) -> None:
         self.url = ""
+        self.keeps_metadata = True
         self.files: dict[str, bytes] = {}
         self.deleted: list[str] = []
         self.batches: dict[str, dict[str, Any]] = {}
@@ -92,7 +94,7 @@ class BatchFake:
             "endpoint": body["endpoint"],
             "completion_window": body["completion_window"],
             "input_file_id": body["input_file_id"],
-            "metadata": body.get("metadata"),
+            "metadata": body.get("metadata") if self.keeps_metadata else None,
             "status": "validating",
             "created_at": CREATED + len(self.batches),
             "expires_at": CREATED + 86_400,
