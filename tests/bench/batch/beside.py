@@ -130,7 +130,8 @@ async def _capacity(http: httpx2.AsyncClient, asked: Sequence[bytes]) -> float:
         for content in asked[number::CLIENTS]:
             if time.monotonic() >= until:
                 return
-            done += await _ask(http, content) is not None
+            waited = await _ask(http, content)
+            done += waited is not None
 
     await asyncio.gather(*(one(number) for number in range(CLIENTS)))
     return done / CAPACITY_S
