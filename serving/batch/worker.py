@@ -20,6 +20,7 @@ from serving.batch.finalize import Finalizer
 from serving.batch.forgotten import Held
 from serving.batch.hosted.work import Hosted
 from serving.batch.leases import Leases
+from serving.batch.rounds import Rounds
 from serving.batch.values import Batch, Clock, LineDesk, utc_now
 from serving.settings.batch import BatchSettings
 from serving.storage.database import Database
@@ -61,30 +62,28 @@ class Worker:
             self._leases, files, desk, settings, clock, ended=self.wake, hosted=hosted
         )
         self._hosted = hosted.working(database, me, settings, clock=clock, resumed=self.wake)
-        self._woken = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._rounds = Rounds(self._turn, poll_s=settings.poll_s, failed="batch_turn_failed")
+        self._renewing: asyncio.Task[None] | None = None
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._held: set[str] = set()
         self._turns = 0
-        self._closing = False
         self._next_sweep = self._next_tidy = 0.0
 
     def wake(self) -> None:
         """There may be something to do before the next poll."""
-        self._woken.set()
+        self._rounds.wake()
 
     async def start(self) -> None:
         await self._leases.renew()
-        self._tasks = [asyncio.create_task(self._renew()), asyncio.create_task(self._run())]
+        self._renewing = asyncio.create_task(self._renew())
+        self._rounds.start()
 
     async def close(self, drain_s: float = 0.0) -> None:
         """Takes no more lines, waits `drain_s` for those under way, and gives the rest back."""
-        renewing, running = self._tasks
-        self._closing = True
-        self.wake()
-        await running  # not cancelled: a statement that is cut short keeps its connection
+        assert self._renewing is not None, "it has been started"
+        await self._rounds.close()
         await asyncio.gather(self._answering.close(drain_s), self._hosted.close(drain_s))
-        await _stopped([*self._jobs.values(), renewing])
+        await _stopped([*self._jobs.values(), self._renewing])
         with contextlib.suppress(Exception):  # else the lease ends by itself
             await self._leases.end()
 
@@ -95,18 +94,6 @@ class Worker:
                 await self._leases.renew()
             except Exception as error:
                 _log.warning("batch_lease_not_renewed", error=type(error).__name__)
-
-    async def _run(self) -> None:
-        while not self._closing:
-            self._woken.clear()
-            try:
-                await self._turn()
-            except Exception:
-                _log.exception("batch_turn_failed")
-            with contextlib.suppress(TimeoutError):
-                if not self._closing:
-                    async with asyncio.timeout(self._settings.poll_s):
-                        await self._woken.wait()
 
     async def _turn(self) -> None:
         """Lines follow each other at once; for all else it is soon enough every `poll_s`."""

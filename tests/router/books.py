@@ -35,6 +35,9 @@ from tests.router.fakes import (
 )
 
 MTOK = Decimal(1_000_000)
+ROW = ("tier", "outcome", "reason", "service")
+"""Columns of attempts to look at."""
+LOCAL = ("small", "escalated", "gate", "live")
 WANTS_FINE = make_task(validators=[{"kind": "words", "required": ["fine"]}])
 
 

@@ -20,6 +20,8 @@ from serving.wire.chat import ChatRequest
 from serving.wire.completion import Completion
 from tests.router.books import (
     DOUBTFUL,
+    LOCAL,
+    ROW,
     WANTS_FINE,
     Books,
     House,
@@ -30,9 +32,6 @@ from tests.router.books import (
     park,
 )
 from tests.router.fakes import Reply, make_call, make_request, make_task, one_task, verdicts
-
-ROW = ("tier", "outcome", "reason", "service")
-LOCAL = ("small", "escalated", "gate", "live")
 
 
 async def test_what_the_gate_rejects_is_parked_for_the_next_tier(books: Books) -> None:

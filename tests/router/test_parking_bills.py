@@ -9,6 +9,8 @@ from serving.errors import NoTierAnswered, TierRejected, TierTimeout, TierUnavai
 from serving.wire.completion import Usage
 from tests.router.books import (
     DOUBTFUL,
+    LOCAL,
+    ROW,
     WANTS_FINE,
     Books,
     House,
@@ -19,9 +21,6 @@ from tests.router.books import (
     park,
 )
 from tests.router.fakes import Reply, make_call, make_request
-
-ROW = ("tier", "outcome", "reason", "service")
-LOCAL = ("small", "escalated", "gate", "live")
 
 
 async def test_the_best_of_the_failing_answers_may_be_one_from_before(books: Books) -> None:

@@ -1,7 +1,6 @@
 """Delivers what is owed, at least once, beside the worker of any process on the database."""
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from datetime import timedelta
@@ -9,6 +8,7 @@ from typing import Protocol
 
 import structlog
 
+from serving.batch.rounds import Rounds
 from serving.batch.values import Clock, utc_now
 from serving.batch.webhooks.notice import Notice
 from serving.batch.webhooks.queue import Notices
@@ -52,48 +52,30 @@ class Courier:
         self._sender = sender
         self._settings = settings
         self._counts = counts
-        self._poll_s = poll_s
         self._clock = clock
         self._running: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._woken = asyncio.Event()
-        self._closing = False
+        self._rounds = Rounds(self._turn, poll_s=poll_s, failed="webhook_turn_failed")
         self._next_sweep = 0.0
-        self._task: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """Something may be owed before the next poll."""
-        self._woken.set()
+        self._rounds.wake()
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="webhooks")
+        self._rounds.start()
 
     async def close(self, drain_s: float = 0.0) -> None:
         """Takes no more, and waits `drain_s` for tries under way. What is cut off then is delivered
         once its lease is over.
         """
-        self._closing = True
-        self.wake()
-        if self._task is not None:
-            await self._task  # not cancelled: a statement that is cut short keeps its connection
+        await self._rounds.close()
         if self._tasks and drain_s > 0:
             await asyncio.wait(self._tasks, timeout=drain_s)
         left = list(self._tasks)
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while not self._closing:
-            self._woken.clear()
-            try:
-                await self._turn()
-            except Exception:
-                _log.exception("webhook_turn_failed")
-            with contextlib.suppress(TimeoutError):
-                if not self._closing:
-                    async with asyncio.timeout(self._poll_s):
-                        await self._woken.wait()
 
     async def _turn(self) -> None:
         if time.monotonic() >= self._next_sweep:
