@@ -24,6 +24,8 @@ REQUESTS = int(os.environ.get("STEPWELL_CLUSTER_REQUESTS", "400"))
 
 AT_ONCE = 8
 READY_S = 60
+UNWRITTEN_S = 5.0
+"""A gateway writes its rows every half second, later where the machine does much else."""
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +94,18 @@ def test_a_change_that_does_not_start_replaces_nobody(stack: Deployed) -> None:
 def test_killed_parts_cost_no_request(stack: Deployed, database: str) -> None:
     stack.change(lambda _written: None)  # what is committed
     recovered: dict[str, float] = {}
+    killed_at: list[float] = []
+
+    def lose_gateway() -> None:
+        killed_at.append(time.monotonic())
+        recovered.update(gateway=_lose_replica(stack, "gateway"))
+
     seen = replay(
         stack.url,
         questions(REQUESTS),
         at_once=AT_ONCE,
         reached={
-            REQUESTS // 5: lambda: recovered.update(gateway=_lose_replica(stack, "gateway")),
+            REQUESTS // 5: lose_gateway,
             REQUESTS // 2: lambda: recovered.update(tier=_lose_replica(stack, "tier-local-7b")),
             REQUESTS * 7 // 10: lambda: recovered.update(node=_lose_node(stack, "local-70b")),
         },
@@ -111,7 +119,8 @@ def test_killed_parts_cost_no_request(stack: Deployed, database: str) -> None:
     assert len(seen.answered) >= 0.98 * REQUESTS
     assert recovered.keys() == {"gateway", "tier", "node"}
     assert max(recovered.values()) < READY_S
-    asyncio.run(_ledger_agrees(database, seen))
+    time.sleep(UNWRITTEN_S)
+    asyncio.run(_ledger_agrees(database, seen, killed_at[0]))
 
 
 def _lose_replica(stack: Deployed, deployment: str) -> float:
@@ -143,7 +152,7 @@ def _recovered(stack: Deployed, deployment: str, start: float, before: set[int])
     return round(time.monotonic() - start, 1)
 
 
-async def _ledger_agrees(database: str, seen: Seen) -> None:
+async def _ledger_agrees(database: str, seen: Seen, killed_at: float) -> None:
     """Nothing stands in it twice, and of what was answered it lacks at most what a killed gateway
     had not written yet.
     """
@@ -163,4 +172,4 @@ async def _ledger_agrees(database: str, seen: Seen) -> None:
     assert len(seen.answered) == len(set(seen.answered))
     assert max(accepted[request] for request in seen.answered if request in accepted) <= 1
     missing = [request for request in seen.answered if request not in accepted]
-    assert len(missing) <= AT_ONCE
+    assert [r for r in missing if not -1 <= killed_at - seen.at[r] <= UNWRITTEN_S] == []

@@ -29,13 +29,14 @@ STREAMED = 4
 @dataclass
 class Seen:
     """`answered` holds the request ids of answers, `refused` the codes of errors in OpenAI's words,
-    `broken` what was neither; `again` counts second tries.
+    `broken` what was neither; `again` counts second tries; `at` is when each answer was there.
     """
 
     answered: list[str] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
     again: int = 0
+    at: dict[str, float] = field(default_factory=dict)
 
     @property
     def ended(self) -> int:
@@ -93,7 +94,9 @@ async def _replay(
 async def _send(client: openai.AsyncOpenAI, seen: Seen, text: str, *, stream: bool) -> None:
     for last in (False, True):
         try:
-            seen.answered.append(await _ask(client, text, stream=stream))
+            request_id = await _ask(client, text, stream=stream)
+            seen.answered.append(request_id)
+            seen.at[request_id] = time.monotonic()
         except (openai.APIConnectionError, openai.InternalServerError) as error:
             if not last:
                 seen.again += 1
